@@ -1,0 +1,5 @@
+//! F3: the only floor that wires rooms together.
+
+mod deps;
+
+pub use deps::Deps;

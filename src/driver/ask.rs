@@ -1,0 +1,143 @@
+//! Demands: what may be asked of a device, and what it answers.
+
+use std::sync::Arc;
+
+use super::{BlockRef, DriverError, RawBlock};
+use crate::model::{ConditionEvent, Quality, Timestamp, Value, Window};
+
+/// A question for a device. Equal questions under way at once cost one request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// Connects and logs in where needed, and nothing more.
+    Connect,
+    /// Reads a stretch of registers, bits or bytes.
+    Block(BlockRef),
+    /// Reads items by the protocol's own address text.
+    Read {
+        /// The items, in the order of the answer.
+        refs: Vec<Arc<str>>,
+    },
+    /// Asks who the device is and how it is.
+    Identify,
+    /// Walks the address space, depth first.
+    Browse {
+        /// Where to start.
+        root: Arc<str>,
+        /// How many levels below it.
+        depth: u8,
+        /// The most nodes to answer.
+        nodes_max: u32,
+        /// Whether to read the value of each variable too.
+        values: bool,
+    },
+    /// Reads the device's own history of one item.
+    History {
+        /// The item.
+        item: Arc<str>,
+        /// From, inclusive.
+        since: Timestamp,
+        /// To, exclusive.
+        until: Timestamp,
+        /// The most samples to answer.
+        samples_max: u32,
+    },
+    /// Listens to one item for a while.
+    Listen {
+        /// The item.
+        item: Arc<str>,
+        /// Ends after this many samples.
+        samples: u32,
+        /// The sampling interval asked for.
+        interval_ms: u32,
+    },
+    /// Asks for the present state of every condition that wants attention.
+    Conditions,
+}
+
+/// One item's reading on demand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeReading {
+    /// The item as asked.
+    pub item: Arc<str>,
+    /// The value; `Null` where there is none.
+    pub value: Value,
+    /// The protocol's name of its type, such as `Double`; empty where it has none.
+    pub data_type: Arc<str>,
+    /// How far to trust it.
+    pub quality: Quality,
+    /// The device's time.
+    pub source_ts: Option<Timestamp>,
+    /// Ours.
+    pub received_ts: Timestamp,
+    /// Why there is no value, in our own words.
+    pub error: Option<DriverError>,
+}
+
+/// One node of an address space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrowseNode {
+    /// Its id.
+    pub node_id: Arc<str>,
+    /// Its name without the namespace. Untrusted text.
+    pub browse_name: Arc<str>,
+    /// Such as `Object` or `Variable`.
+    pub node_class: Arc<str>,
+    /// The id of the node it was reached from; empty for the root.
+    pub parent: Arc<str>,
+    /// Levels below the root.
+    pub depth: u8,
+    /// Its value where values were asked for and it is a variable.
+    pub value: Option<Value>,
+}
+
+/// What the device says of itself. Untrusted text throughout.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Identity {
+    /// The product's name.
+    pub product: Arc<str>,
+    /// Who made it.
+    pub manufacturer: Arc<str>,
+    /// The version of its software.
+    pub version: Arc<str>,
+    /// The server's state as it numbers it (OPC UA: 0 is running).
+    pub state: Option<i64>,
+    /// Since when it runs.
+    pub started: Option<Timestamp>,
+    /// What time it has.
+    pub device_time: Option<Timestamp>,
+    /// The namespaces of its address space.
+    pub namespaces: Vec<Arc<str>>,
+}
+
+/// A stretch of the device's own history.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HistoryPage {
+    /// The samples; `received` holds the device's times.
+    pub window: Window,
+    /// The device has more.
+    pub truncated: bool,
+}
+
+/// The answer to an [`Ask`], variant by variant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To [`Ask::Connect`].
+    Connected,
+    /// To [`Ask::Block`].
+    Block(RawBlock),
+    /// To [`Ask::Read`] and [`Ask::Listen`].
+    Readings(Vec<NodeReading>),
+    /// To [`Ask::Identify`].
+    Identity(Identity),
+    /// To [`Ask::Browse`].
+    Browse {
+        /// The nodes, the root first.
+        nodes: Vec<BrowseNode>,
+        /// There are more.
+        truncated: bool,
+    },
+    /// To [`Ask::History`].
+    History(HistoryPage),
+    /// To [`Ask::Conditions`].
+    Conditions(Vec<ConditionEvent>),
+}

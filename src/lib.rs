@@ -1,0 +1,22 @@
+//! A governed, vendor-neutral tap into industrial control systems.
+//!
+//! # Floors: who may import whom
+//! A test reads every `use crate::` and holds it against this table: a floor imports only
+//! floors below it, and rooms of one floor never import each other.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | F6 | `bin` |
+//! | F5 | `surface` |
+//! | F4 | `tools` |
+//! | F3 | `actors`, `demo` |
+//! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config` |
+//! | F1 | `driver`, `clock` |
+//! | F0 | `model` |
+
+pub mod actors;
+pub mod clock;
+pub mod driver;
+pub mod model;
+pub mod surface;
+pub mod tools;

@@ -1,0 +1,30 @@
+//! F0: the words of the field. Pure: no I/O, no clock, no runtime.
+
+mod alarm;
+mod budget;
+mod endpoint;
+mod page;
+mod principal;
+mod quality;
+mod sample;
+mod scale;
+mod secret;
+
+mod tag;
+mod time;
+mod value;
+mod window;
+
+pub use alarm::{ConditionEvent, ConditionId};
+pub use budget::Budget;
+pub use endpoint::{EndpointName, LinkState, UnitId};
+pub use page::{Column, Pages, ScanPage, StreamPage};
+pub use principal::{Door, Principal};
+pub use quality::Quality;
+pub use sample::Sample;
+pub use scale::Scale;
+pub use secret::Secret;
+pub use tag::{DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
+pub use time::{TimeError, Timestamp};
+pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX, Value};
+pub use window::Window;

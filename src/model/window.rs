@@ -1,0 +1,61 @@
+//! A stretch of one tag's history, as columns.
+
+use super::{Quality, Sample, Timestamp, Value};
+
+/// Columns of equal length, oldest first, copied out of the cache or the store.
+///
+/// No lock or guard lives in it, so it may cross an await.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Window {
+    /// When each sample was received.
+    pub received: Vec<Timestamp>,
+    /// The device's own times; empty where the protocol gives none at all.
+    pub source: Vec<Option<Timestamp>>,
+    /// The values.
+    pub values: Vec<Value>,
+    /// The qualities.
+    pub qualities: Vec<Quality>,
+    /// Samples known to be lost inside the window.
+    pub lost: u64,
+}
+
+impl Window {
+    /// Counts the samples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Tells whether there is no sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
+    /// Appends one sample.
+    pub fn push(&mut self, sample: Sample) {
+        if sample.source_ts.is_some() || !self.source.is_empty() {
+            self.source.resize(self.received.len(), None);
+            self.source.push(sample.source_ts);
+        }
+        self.received.push(sample.received_ts);
+        self.values.push(sample.value);
+        self.qualities.push(sample.quality);
+    }
+
+    /// Gives the sample at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Sample> {
+        Some(Sample {
+            value: self.values.get(index)?.clone(),
+            quality: *self.qualities.get(index)?,
+            source_ts: self.source.get(index).copied().flatten(),
+            received_ts: *self.received.get(index)?,
+        })
+    }
+
+    /// Walks the samples, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Sample> + '_ {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+}

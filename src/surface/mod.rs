@@ -1,0 +1,1 @@
+//! F5: the doors, and what people see of them.
