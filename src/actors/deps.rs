@@ -1,5 +1,116 @@
-//! Handles for the tools.
+//! Handles for the tools and the doors.
 
-/// What a tool may reach.
-#[derive(Debug, Clone)]
-pub struct Deps {}
+use std::ops::Deref;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use serde_json::json;
+
+use super::collector::{Plant, Reloader, Setup};
+use super::directory::Directory;
+use super::historian::HistorianFace;
+use crate::cache::TagCache;
+use crate::clock;
+use crate::config::Config;
+use crate::model::Timestamp;
+use crate::store::SampleStore;
+
+/// What a tool may reach. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Deps(Arc<Inner>);
+
+/// The handles themselves.
+pub struct Inner {
+    /// The newest values, and a stretch of history.
+    pub cache: Arc<TagCache>,
+    /// History past the rings.
+    pub store: Arc<SampleStore>,
+    /// The connections.
+    pub directory: Arc<Directory>,
+    /// How the historian does.
+    pub historian: Arc<HistorianFace>,
+    /// The configuration as it runs.
+    pub config: RwLock<Arc<Config>>,
+    /// Where everything was found.
+    pub setup: Setup,
+    /// When the collector started.
+    pub started: Timestamp,
+    pub(crate) reloader: Reloader,
+}
+
+impl Deref for Deps {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Deps {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Tells whether the plant is our own simulation.
+    #[must_use]
+    pub fn is_demo(&self) -> bool {
+        self.setup.plant == Plant::Demo
+    }
+
+    /// Gives the protocols that some endpoint speaks, in the order of the protocols' list.
+    #[must_use]
+    pub fn protocols_configured(&self) -> Vec<&'static str> {
+        let config = self.config.read();
+        let speaks = |name: &str| config.endpoints.iter().any(|e| e.protocol == name);
+        self.setup.protocols.iter().map(|p| p.name).filter(|name| speaks(name)).collect()
+    }
+
+    /// Gives tag names that begin with `prefix`, sorted.
+    #[must_use]
+    pub fn tag_names(&self, prefix: &str, limit: usize) -> Vec<String> {
+        let tags = self.cache.tags().into_iter();
+        tags.map(|(_, tag)| tag.name.to_string())
+            .filter(|name| name.starts_with(prefix))
+            .take(limit)
+            .collect()
+    }
+
+    /// Gives the names of all endpoints, sorted.
+    #[must_use]
+    pub fn endpoint_names(&self) -> Vec<String> {
+        self.directory.endpoints().into_iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Gives what stands at the resource of a tag.
+    #[must_use]
+    pub fn tag_resource(&self, name: &str) -> Option<serde_json::Value> {
+        let id = self.cache.resolve(name)?;
+        let tag = self.cache.tag(id)?;
+        let latest = self.cache.latest(id);
+        let sample = latest.as_ref().map(|latest| &latest.sample);
+        Some(json!({
+            "tag": tag.name,
+            "endpoint": tag.endpoint,
+            "description": tag.description,
+            "unit": tag.unit_text,
+            "value": sample.map(|s| &s.value),
+            "quality": sample.map_or_else(
+                || crate::model::Quality::BAD_WAITING_FOR_INITIAL_DATA.name(),
+                |s| s.quality.name(),
+            ),
+            "age_ms": latest.as_ref().and_then(age_ms),
+            "source_ts": sample.and_then(|s| s.source_ts).map(Timestamp::to_rfc3339),
+            "received_ts": sample.map(|s| s.received_ts),
+        }))
+    }
+}
+
+/// Gives the age of a latest sample: monotonic within a run, by the wall clock across one, and
+/// nothing where the wall clock has gone back.
+#[must_use]
+pub fn age_ms(latest: &crate::cache::Latest) -> Option<u64> {
+    match latest.seen_uptime_ms {
+        Some(seen) => Some(clock::uptime_ms().saturating_sub(seen)),
+        None => u64::try_from(clock::now().millis_since(latest.sample.received_ts)).ok(),
+    }
+}

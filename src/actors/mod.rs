@@ -1,5 +1,24 @@
-//! F3: the only floor that wires rooms together.
+//! F3: the only floor that wires rooms together. `actors.md` has the tree and the tables.
 
+mod backoff;
+mod collector;
+mod connections;
+mod demand;
 mod deps;
+mod directory;
+mod doors;
+mod endpoints;
+mod historian;
+mod link;
+mod observed;
+mod poller;
+mod root;
 
-pub use deps::Deps;
+pub use collector::{Collector, Plant, Reloaded, Setup, SetupError};
+pub use deps::{Deps, Inner, age_ms};
+pub use directory::Directory;
+pub use doors::ServeDoors;
+pub use endpoints::Reconciled;
+pub use historian::HistorianFace;
+pub use link::{Answer, AskError, Link};
+pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};

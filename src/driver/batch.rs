@@ -59,6 +59,8 @@ pub struct Batch {
     pub readings: Vec<Reading>,
     /// The raw blocks they were cut from.
     pub blocks: Vec<RawBlock>,
+    /// The protocol's names of the tags' types, each time one is learnt: `Double`.
+    pub types: Vec<(TagId, Arc<str>)>,
     /// States of conditions.
     pub conditions: Vec<ConditionEvent>,
     /// Samples known to be lost on the way, by a queue's overflow for instance.
@@ -70,6 +72,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.readings.clear();
         self.blocks.clear();
+        self.types.clear();
         self.conditions.clear();
         self.lost = 0;
     }

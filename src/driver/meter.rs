@@ -108,6 +108,16 @@ impl Meter {
         b.all.tokens >= 1.0 && b.demand.tokens >= 1.0
     }
 
+    /// Gives how long until a call could send.
+    #[must_use]
+    pub fn wait_for_demand(&self) -> Duration {
+        let mut b = self.buckets.lock();
+        let now = Instant::now();
+        b.all.refill(now);
+        b.demand.refill(now);
+        b.all.wait().max(b.demand.wait())
+    }
+
     /// Reports limits and counts.
     #[must_use]
     pub fn report(&self) -> MeterReport {

@@ -23,7 +23,7 @@ pub struct SettingError {
 pub type WireAddress = String;
 
 /// One endpoint as the configuration has it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EndpointSpec {
     /// Its name.
     pub name: EndpointName,

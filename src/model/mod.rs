@@ -11,6 +11,7 @@ mod scale;
 mod secret;
 
 mod tag;
+mod text;
 mod time;
 mod value;
 mod window;
@@ -25,6 +26,7 @@ pub use sample::Sample;
 pub use scale::Scale;
 pub use secret::Secret;
 pub use tag::{DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
+pub use text::{escape, sanitize};
 pub use time::{TimeError, Timestamp};
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX, Value};
 pub use window::Window;

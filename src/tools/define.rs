@@ -128,9 +128,15 @@ pub const fn define<T: Tool>() -> ToolDef {
                 let input = serde_json::from_value::<T::Input>(arguments)
                     .map_err(|e| ToolError::argument(e.to_string()))?;
                 let output = T::call(deps, call, input).await?;
-                serde_json::to_value(output).map_err(|e| {
+                let mut answer = serde_json::to_value(output).map_err(|e| {
                     ToolError::new(super::Code::Internal, e.to_string(), "report this")
-                })
+                })?;
+                if deps.is_demo()
+                    && let Some(fields) = answer.as_object_mut()
+                {
+                    fields.insert("demo".to_owned(), Value::Bool(true));
+                }
+                Ok(answer)
             })
         },
     }

@@ -3,16 +3,52 @@
 //! A tool is a typed input, a typed output and an async function. The MCP tool, the `otctl`
 //! command, both schemas and the documentation come from the one slice [`TOOLS`].
 
+mod ask;
 mod call;
+mod collector;
 mod define;
+mod endpoint;
+mod endpoint_status;
 mod error;
+mod health;
+mod modbus;
+mod opcua;
+mod plant_overview;
+mod protocols;
+mod provenance;
+mod tag;
+mod thresholds;
+mod values;
 
 pub use call::{Call, Progress};
 pub use define::{Audience, Effect, Tool, ToolDef, define};
 pub use error::{Code, Retry, ToolError};
 
 /// Every tool, in the order of the documentation.
-pub const TOOLS: &[ToolDef] = &[];
+pub const TOOLS: &[ToolDef] = &[
+    define::<plant_overview::Overview>(),
+    define::<endpoint_status::Status>(),
+    define::<tag::Find>(),
+    define::<tag::Read>(),
+    define::<tag::History>(),
+    define::<tag::Stats>(),
+    define::<tag::Watch>(),
+    define::<protocols::Protocols>(),
+    define::<opcua::ServerInfo>(),
+    define::<opcua::Browse>(),
+    define::<opcua::ReadNode>(),
+    define::<opcua::ReadMany>(),
+    define::<opcua::SubscribeSample>(),
+    define::<opcua::ReadAlarms>(),
+    define::<health::Health>(),
+    define::<opcua::AnomalyScan>(),
+    define::<modbus::ReadHolding>(),
+    define::<modbus::ReadInput>(),
+    define::<modbus::ReadCoils>(),
+    define::<modbus::ReadDiscrete>(),
+    define::<modbus::Health>(),
+    define::<collector::Reload>(),
+];
 
 /// Finds a tool by its MCP name.
 #[must_use]

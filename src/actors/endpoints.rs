@@ -1,0 +1,277 @@
+//! The supervisor of the pollers: one per connection, brought back after a panic.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ractor::{
+    Actor, ActorId, ActorProcessingErr, ActorRef, CallResult, RpcReplyPort, SupervisionEvent,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::connections::Connection;
+use super::directory::Directory;
+use super::link::Link;
+use super::observed::Fault;
+use super::poller::{Poller, PollerArgs, PollerMsg};
+use crate::cache::{LastValue, TagCache};
+use crate::clock;
+use crate::driver::{DriverError, ErrorKind};
+use crate::model::{EndpointName, LinkState, Quality};
+
+/// Panics within [`PANIC_WINDOW`] after which an endpoint is left alone.
+const PANICS_MAX: usize = 5;
+/// See [`PANICS_MAX`].
+const PANIC_WINDOW: Duration = Duration::from_secs(600);
+/// The pause before the first restart; it doubles with each panic in the window.
+const RESTART_FIRST: Duration = Duration::from_millis(50);
+/// Closing all sessions may take this long: shutdown as a whole has 5 s.
+const CLOSE_MAX: Duration = Duration::from_millis(2500);
+
+/// What the supervisor is told.
+#[derive(Debug)]
+pub(crate) enum EndpointsMsg {
+    /// Make the pollers match these connections; unchanged ones miss nothing.
+    Reconcile(Vec<Connection>, RpcReplyPort<Reconciled>),
+    /// Start the poller of that connection again.
+    Restart(EndpointName),
+    /// Close every session, then say so.
+    Shutdown(RpcReplyPort<()>),
+}
+
+/// What a reconciliation did, by the connections' names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// New connections.
+    pub added: Vec<String>,
+    /// Connections that are gone.
+    pub removed: Vec<String>,
+    /// Connections that were restarted.
+    pub changed: Vec<String>,
+    /// Connections that noticed nothing.
+    pub unchanged: usize,
+}
+
+struct Child {
+    connection: Connection,
+    link: Arc<Link>,
+    cancel: CancellationToken,
+    poller: Option<ActorId>,
+    panics: VecDeque<Instant>,
+}
+
+/// The actor.
+pub(crate) struct Endpoints;
+
+/// What it starts from.
+#[derive(Clone)]
+pub(crate) struct EndpointsArgs {
+    pub(crate) cache: Arc<TagCache>,
+    pub(crate) directory: Arc<Directory>,
+}
+
+/// What it knows.
+pub(crate) struct EndpointsState {
+    cache: Arc<TagCache>,
+    directory: Arc<Directory>,
+    children: HashMap<EndpointName, Child>,
+}
+
+#[async_trait]
+impl Actor for Endpoints {
+    type Msg = EndpointsMsg;
+    type State = EndpointsState;
+    type Arguments = EndpointsArgs;
+
+    async fn pre_start(
+        &self,
+        _me: ActorRef<EndpointsMsg>,
+        args: EndpointsArgs,
+    ) -> Result<EndpointsState, ActorProcessingErr> {
+        let EndpointsArgs { cache, directory } = args;
+        Ok(EndpointsState { cache, directory, children: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<EndpointsMsg>,
+        message: EndpointsMsg,
+        state: &mut EndpointsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            EndpointsMsg::Reconcile(connections, done) => {
+                let reconciled = state.reconcile(&me, connections).await;
+                if done.send(reconciled).is_err() {
+                    tracing::debug!("nobody waits for the reconciliation");
+                }
+            }
+            EndpointsMsg::Restart(name) => state.start(&me, &name).await,
+            EndpointsMsg::Shutdown(done) => {
+                let names: Vec<EndpointName> = state.children.keys().cloned().collect();
+                futures::future::join_all(state.children.values_mut().map(Child::close)).await;
+                names.iter().for_each(|name| drop(state.children.remove(name)));
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the pollers' end");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<EndpointsMsg>,
+        event: SupervisionEvent,
+        state: &mut EndpointsState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(cell, error) = event {
+            state.panicked(&me, cell.get_id(), &error.to_string());
+        }
+        Ok(())
+    }
+}
+
+impl EndpointsState {
+    async fn reconcile(
+        &mut self,
+        me: &ActorRef<EndpointsMsg>,
+        wanted: Vec<Connection>,
+    ) -> Reconciled {
+        let mut report = Reconciled::default();
+        let gone: Vec<EndpointName> = self
+            .children
+            .keys()
+            .filter(|name| !wanted.iter().any(|c| c.spec.name == **name))
+            .cloned()
+            .collect();
+        for name in gone {
+            if let Some(mut child) = self.children.remove(&name) {
+                child.close().await;
+                self.directory.forget(&child.link);
+                self.cache.forget_endpoint(&name);
+                report.removed.push(name.to_string());
+            }
+        }
+        for connection in wanted {
+            let name = connection.spec.name.clone();
+            match self.children.get_mut(&name) {
+                Some(child) if child.connection.is_same(&connection) => {
+                    report.unchanged += 1;
+                    continue;
+                }
+                Some(child) => {
+                    child.close().await;
+                    self.directory.forget(&child.link);
+                    report.changed.push(name.to_string());
+                }
+                None => report.added.push(name.to_string()),
+            }
+            self.adopt(connection);
+            self.start(me, &name).await;
+        }
+        report
+    }
+
+    fn adopt(&mut self, connection: Connection) {
+        let link =
+            Link::new(connection.names.clone(), connection.spec.clone(), connection.protocol);
+        self.directory.put(&link);
+        let child = Child {
+            link,
+            cancel: CancellationToken::new(),
+            poller: None,
+            panics: VecDeque::new(),
+            connection,
+        };
+        self.children.insert(child.link.name().clone(), child);
+    }
+
+    async fn start(&mut self, me: &ActorRef<EndpointsMsg>, name: &EndpointName) {
+        let Some(child) = self.children.get_mut(name) else { return };
+        let args = PollerArgs {
+            link: child.link.clone(),
+            cache: self.cache.clone(),
+            tags: child.connection.tags.clone(),
+            cancel: child.cancel.clone(),
+        };
+        match Actor::spawn_linked(None, Poller, args, me.get_cell()).await {
+            Ok((poller, _)) => child.poller = Some(poller.get_id()),
+            // An error before the start raises no supervision event.
+            Err(error) => {
+                let text = error.to_string();
+                Self::count_panic(child, &self.cache, me, &text);
+            }
+        }
+    }
+
+    fn panicked(&mut self, me: &ActorRef<EndpointsMsg>, id: ActorId, text: &str) {
+        if let Some(child) = self.children.values_mut().find(|c| c.poller == Some(id)) {
+            Self::count_panic(child, &self.cache, me, text);
+        }
+    }
+
+    fn count_panic(
+        child: &mut Child,
+        cache: &TagCache,
+        me: &ActorRef<EndpointsMsg>,
+        text: &str,
+    ) {
+        child.poller = None;
+        child.link.serve(None);
+        // What the dead poller had spawned must end with it.
+        child.cancel.cancel();
+        child.cancel = CancellationToken::new();
+        let now = Instant::now();
+        child.panics.push_back(now);
+        while child.panics.front().is_some_and(|at| now.duration_since(*at) > PANIC_WINDOW) {
+            child.panics.pop_front();
+        }
+        let count = child.panics.len();
+        tracing::error!(endpoint = %child.link.name(), count, "poller panicked: {text}");
+        child.link.publish(|report| report.restarts += 1);
+        if count >= PANICS_MAX {
+            return quarantine(child, cache);
+        }
+        let shift = u32::try_from(count.saturating_sub(1)).unwrap_or(8).min(8);
+        let name = child.link.name().clone();
+        me.send_after(RESTART_FIRST * (1 << shift), move || EndpointsMsg::Restart(name));
+    }
+}
+
+/// Leaves an endpoint alone until its configuration changes or the collector restarts.
+fn quarantine(child: &Child, cache: &TagCache) {
+    let error = DriverError::new(
+        ErrorKind::Closed,
+        format!("the poller panicked {PANICS_MAX} times within 10 minutes and was stopped"),
+    )
+    .hint("report the log of this endpoint; a reload with a changed configuration starts it again");
+    let tags: Vec<_> = child.connection.tags.iter().map(|planned| planned.id).collect();
+    cache.scan_group(&tags).append_outage(
+        clock::now(),
+        Quality::BAD_OUT_OF_SERVICE,
+        LastValue::Dropped,
+    );
+    child.link.publish(|report| {
+        report.enter(LinkState::Quarantined);
+        report.last_error = Some(Fault::now(error));
+    });
+}
+
+impl Child {
+    /// Ends the poller: a call under way is cut off, the session is closed properly.
+    async fn close(&mut self) {
+        self.cancel.cancel();
+        let Some(poller) = self.link.poller() else { return };
+        self.link.serve(None);
+        match poller.call(PollerMsg::Close, Some(CLOSE_MAX)).await {
+            Ok(CallResult::Success(())) => (),
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {
+                tracing::warn!(endpoint = %self.link.name(), "the poller did not end in time");
+                poller.kill();
+            }
+        }
+        self.link.publish(|report| report.enter(LinkState::Closed));
+    }
+}

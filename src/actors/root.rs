@@ -1,0 +1,204 @@
+//! The root: starts the others, brings them back, and ends them in order.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ractor::{
+    Actor, ActorCell, ActorProcessingErr, ActorRef, CallResult, RpcReplyPort, SupervisionEvent,
+};
+
+use super::connections::Connection;
+use super::doors::{Doors, DoorsMsg, ServeDoors};
+use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg, Reconciled};
+use super::historian::{Historian, HistorianArgs, HistorianMsg};
+
+/// The pause before a child is started again.
+const RESTART_AFTER: Duration = Duration::from_millis(100);
+/// What each step of the shutdown may take; together they stay under 5 s.
+const STEP_MAX: Duration = Duration::from_millis(2700);
+/// Closing the doors waits for nothing but their sockets.
+const DOORS_MAX: Duration = Duration::from_millis(700);
+/// The last commit.
+const HISTORIAN_MAX: Duration = Duration::from_millis(1300);
+
+/// One child of the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Child {
+    Historian,
+    Endpoints,
+    Doors,
+}
+
+/// What the root is told.
+#[derive(Debug)]
+pub(crate) enum RootMsg {
+    /// Make the pollers match these connections.
+    Reconcile(Vec<Connection>, RpcReplyPort<Reconciled>),
+    /// Open the doors.
+    OpenDoors,
+    /// Start a child again.
+    Restart(Child),
+    /// End everything in order, then say so.
+    Shutdown(RpcReplyPort<()>),
+}
+
+/// The actor.
+pub(crate) struct Root;
+
+/// What it starts from.
+#[derive(Clone)]
+pub(crate) struct RootArgs {
+    pub(crate) historian: HistorianArgs,
+    pub(crate) endpoints: EndpointsArgs,
+    pub(crate) doors: ServeDoors,
+}
+
+/// What it knows.
+pub(crate) struct RootState {
+    args: RootArgs,
+    historian: Option<ActorRef<HistorianMsg>>,
+    endpoints: Option<ActorRef<EndpointsMsg>>,
+    doors: Option<ActorRef<DoorsMsg>>,
+    /// What the pollers were last made to match: a restarted supervisor starts from it.
+    connections: Vec<Connection>,
+    is_closing: bool,
+}
+
+#[async_trait]
+impl Actor for Root {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<RootMsg>,
+        args: RootArgs,
+    ) -> Result<RootState, ActorProcessingErr> {
+        let mut state = RootState {
+            args,
+            historian: None,
+            endpoints: None,
+            doors: None,
+            connections: Vec::new(),
+            is_closing: false,
+        };
+        state.start(Child::Historian, &me).await;
+        state.start(Child::Endpoints, &me).await;
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<RootMsg>,
+        message: RootMsg,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMsg::Reconcile(connections, done) => {
+                state.connections = connections;
+                state.reconcile(Some(done));
+            }
+            RootMsg::OpenDoors => state.start(Child::Doors, &me).await,
+            RootMsg::Restart(child) => state.start(child, &me).await,
+            RootMsg::Shutdown(done) => {
+                state.is_closing = true;
+                state.shut_down().await;
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the end");
+                }
+                me.stop(None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(cell, error) = event
+            && let Some(child) = state.which(&cell)
+            && !state.is_closing
+        {
+            tracing::error!(?child, "failed and is started again: {error}");
+            me.send_after(RESTART_AFTER, move || RootMsg::Restart(child));
+        }
+        Ok(())
+    }
+}
+
+impl RootState {
+    async fn start(&mut self, child: Child, me: &ActorRef<RootMsg>) {
+        let failed = match child {
+            Child::Historian => {
+                let args = self.args.historian.clone();
+                let started = Actor::spawn_linked(None, Historian, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.historian = Some(actor)).err()
+            }
+            Child::Endpoints => {
+                let args = self.args.endpoints.clone();
+                let started = Actor::spawn_linked(None, Endpoints, args, me.get_cell()).await;
+                let failed = started.map(|(actor, _)| self.endpoints = Some(actor)).err();
+                if !self.connections.is_empty() {
+                    self.reconcile(None);
+                }
+                failed
+            }
+            Child::Doors => {
+                let serve = self.args.doors.clone();
+                let started = Actor::spawn_linked(None, Doors, serve, me.get_cell()).await;
+                started.map(|(actor, _)| self.doors = Some(actor)).err()
+            }
+        };
+        // An error before the start raises no supervision event.
+        if let Some(error) = failed {
+            tracing::error!(?child, "did not start: {error}");
+            me.send_after(RESTART_AFTER, move || RootMsg::Restart(child));
+        }
+    }
+
+    fn reconcile(&self, done: Option<RpcReplyPort<Reconciled>>) {
+        let Some(endpoints) = &self.endpoints else { return };
+        // The reply port goes along, so that the root never waits for a device.
+        let done = done.unwrap_or_else(|| ractor::concurrency::oneshot().0.into());
+        let message = EndpointsMsg::Reconcile(self.connections.clone(), done);
+        if let Err(error) = endpoints.send_message(message) {
+            tracing::error!("the endpoints' supervisor is gone: {error}");
+        }
+    }
+
+    fn which(&self, cell: &ActorCell) -> Option<Child> {
+        let id = Some(cell.get_id());
+        if self.historian.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Historian)
+        } else if self.endpoints.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Endpoints)
+        } else if self.doors.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Doors)
+        } else {
+            None
+        }
+    }
+
+    /// Doors first, so that nobody asks; then the sessions; then what they brought is stored.
+    async fn shut_down(&mut self) {
+        if let Some(doors) = self.doors.take() {
+            late("doors", doors.call(DoorsMsg::Close, Some(DOORS_MAX)).await);
+        }
+        if let Some(endpoints) = self.endpoints.take() {
+            late("pollers", endpoints.call(EndpointsMsg::Shutdown, Some(STEP_MAX)).await);
+        }
+        if let Some(historian) = self.historian.take() {
+            late("historian", historian.call(HistorianMsg::Close, Some(HISTORIAN_MAX)).await);
+        }
+    }
+}
+
+fn late<M>(who: &str, ended: Result<CallResult<()>, ractor::MessagingErr<M>>) {
+    if !matches!(ended, Ok(CallResult::Success(()))) {
+        tracing::warn!("{who} did not end in time");
+    }
+}

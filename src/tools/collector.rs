@@ -1,0 +1,58 @@
+//! `collector_reload`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Audience, Call, Code, Effect, Tool, ToolError};
+use crate::actors::{Deps, SetupError};
+
+/// Reads the configuration again and applies the difference; unchanged endpoints miss no scan.
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadInput {}
+
+/// What a reload did.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct ReloadOutput {
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+    /// Connections that noticed nothing.
+    unchanged: usize,
+    /// What is wrong with the file; it runs on as it was before, or is left out.
+    problems: Vec<String>,
+}
+
+/// The tool.
+pub(super) struct Reload;
+
+impl Tool for Reload {
+    const NAME: &'static str = "collector_reload";
+    const TITLE: &'static str = "Reload the configuration";
+    const EFFECT: Effect = Effect::Administer;
+    const AUDIENCE: Audience = Audience::OperatorsOnly;
+    type Input = ReloadInput;
+    type Output = ReloadOutput;
+
+    async fn call(deps: &Deps, _call: Call, _input: Self::Input) -> Result<Self::Output, ToolError> {
+        let reloaded = deps.reload().await.map_err(|error| match error {
+            SetupError::Config(_) => ToolError::new(
+                Code::Misconfigured,
+                error.to_string(),
+                "nothing has changed; correct the file and reload again",
+            ),
+            SetupError::Store(_) => {
+                ToolError::new(Code::Storage, error.to_string(), "see the collector's log")
+            }
+            SetupError::Actors(_) => {
+                ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
+            }
+        })?;
+        Ok(ReloadOutput {
+            added: reloaded.connections.added,
+            removed: reloaded.connections.removed,
+            changed: reloaded.connections.changed,
+            unchanged: reloaded.connections.unchanged,
+            problems: reloaded.problems.iter().map(ToString::to_string).collect(),
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! `modbus_read_holding` and `modbus_read_input`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{block, mismatched, span, unit};
+use crate::actors::Deps;
+use crate::driver::{BlockData, BlockRef};
+use crate::model::{EndpointName, Quality, Scalar, WordOrder};
+use crate::net::words;
+use crate::tools::ask::MaxAge;
+use crate::tools::endpoint::pick;
+use crate::tools::provenance::Provenance;
+use crate::tools::values::json;
+use crate::tools::{Call, Tool, ToolError};
+
+/// PDU is 253 bytes, so 125 registers (Modbus Application Protocol V1.1b3, 6.3 and 6.4).
+const REGISTERS_MAX: u32 = 125;
+
+/// What the registers are read as.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Decode {
+    /// As they are.
+    Raw,
+    /// 16 bits, unsigned.
+    #[default]
+    Uint16,
+    /// 16 bits, signed.
+    Int16,
+    /// Two registers, unsigned.
+    Uint32,
+    /// Two registers, signed.
+    Int32,
+    /// Four registers, unsigned.
+    Uint64,
+    /// Four registers, signed.
+    Int64,
+    /// Two registers, IEEE 754.
+    Float32,
+    /// Four registers, IEEE 754.
+    Float64,
+}
+
+impl Decode {
+    fn scalar(self) -> Scalar {
+        match self {
+            Self::Raw | Self::Uint16 => Scalar::UInt16,
+            Self::Int16 => Scalar::Int16,
+            Self::Uint32 => Scalar::UInt32,
+            Self::Int32 => Scalar::Int32,
+            Self::Uint64 => Scalar::UInt64,
+            Self::Int64 => Scalar::Int64,
+            Self::Float32 => Scalar::Float32,
+            Self::Float64 => Scalar::Float64,
+        }
+    }
+}
+
+/// Byte order of values that span registers; A is the most significant byte.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "UPPERCASE")]
+#[value(rename_all = "UPPERCASE")]
+pub enum Order {
+    /// Big-endian, the Modbus habit.
+    #[default]
+    Abcd,
+    /// Words swapped.
+    Cdab,
+    /// Bytes swapped in each word.
+    Badc,
+    /// Little-endian.
+    Dcba,
+}
+
+impl From<Order> for WordOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Abcd => Self::Abcd,
+            Order::Cdab => Self::Cdab,
+            Order::Badc => Self::Badc,
+            Order::Dcba => Self::Dcba,
+        }
+    }
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// Reads registers by their 0-based address and decodes them.
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub struct RegistersInput {
+    /// The first register, 0-based, as it goes on the wire.
+    pub address: i64,
+    /// The endpoint; may be left out where only one speaks Modbus.
+    #[arg(short, long)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// How many registers, 1 to 125; more are cut to 125.
+    #[arg(long, default_value_t = 1)]
+    #[serde(default = "one")]
+    pub count: i64,
+    /// What they are read as.
+    #[arg(long, value_enum, default_value_t)]
+    #[serde(default)]
+    pub decode: Decode,
+    /// The byte order of values that span registers.
+    #[arg(long, value_enum, ignore_case = true, default_value_t)]
+    #[serde(default)]
+    pub order: Order,
+    /// The unit behind the endpoint, where it is not the endpoint's own.
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_id: Option<i64>,
+    /// Takes a cached answer no older than this many seconds; 0 asks the device now.
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<f64>,
+}
+
+/// Registers, raw and decoded.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct RegistersOutput {
+    endpoint: EndpointName,
+    address: u32,
+    count: u32,
+    unit_id: u8,
+    decode: Decode,
+    order: Order,
+    raw_registers: Vec<u16>,
+    /// Numbers; null where the bits are no finite number.
+    decoded: Vec<Json>,
+    /// Registers at the end that make no whole value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leftover_registers: Vec<u16>,
+    /// Good, or why the registers may not be current.
+    #[schemars(with = "String")]
+    quality: Quality,
+    provenance: Provenance,
+}
+
+async fn read(
+    deps: &Deps,
+    call: Call,
+    input: RegistersInput,
+    area: &'static str,
+) -> Result<RegistersOutput, ToolError> {
+    let target = pick(deps, input.endpoint.as_deref(), "modbus")?;
+    let unit = unit(&target, input.unit_id)?;
+    let (address, count) = span(input.address, input.count, REGISTERS_MAX)?;
+    let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
+    let at = BlockRef { unit, area, address, count };
+    let got = block(deps, &target, &call, at, max_age_s).await?;
+    let BlockData::Registers(registers) = &got.block.data else { return Err(mismatched()) };
+    let decoded = words::decode(registers, input.decode.scalar(), input.order.into());
+    Ok(RegistersOutput {
+        endpoint: target.name,
+        address,
+        count,
+        unit_id: unit.0,
+        decode: input.decode,
+        order: input.order,
+        raw_registers: registers.to_vec(),
+        decoded: decoded.values.iter().map(json).collect(),
+        leftover_registers: decoded.leftover,
+        quality: got.quality,
+        provenance: got.provenance,
+    })
+}
+
+/// FC03.
+pub(in crate::tools) struct ReadHolding;
+
+impl Tool for ReadHolding {
+    const NAME: &'static str = "modbus_read_holding";
+    const TITLE: &'static str = "Read holding registers";
+    const PROTOCOL: Option<&'static str> = Some("modbus");
+    const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "holding"]);
+    type Input = RegistersInput;
+    type Output = RegistersOutput;
+
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+        read(deps, call, input, "holding").await
+    }
+}
+
+/// FC04.
+pub(in crate::tools) struct ReadInput;
+
+impl Tool for ReadInput {
+    const NAME: &'static str = "modbus_read_input";
+    const TITLE: &'static str = "Read input registers";
+    const PROTOCOL: Option<&'static str> = Some("modbus");
+    const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "input"]);
+    type Input = RegistersInput;
+    type Output = RegistersOutput;
+
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+        read(deps, call, input, "input").await
+    }
+}
