@@ -5,6 +5,7 @@
 //! with. The line is computed, never random: what its tags show follows from mass, heat and
 //! bottles, with sensors' noise on top and scripted [`Fault`]s to find.
 
+mod alarms;
 mod config;
 mod faults;
 mod frame;

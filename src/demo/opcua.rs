@@ -16,6 +16,7 @@ use opcua::types::{
     QualifiedName, Range, StatusCode, VariableTypeId, Variant,
 };
 
+use super::alarms::{self, Change};
 use super::frame::{Cell, Frame};
 use super::points::{self, NodeKind, Place, Point};
 use crate::model::{Timestamp, Value};
@@ -34,6 +35,7 @@ pub(crate) type Refused = String;
 pub(crate) struct Nodes {
     handle: ServerHandle,
     manager: Arc<SimpleNodeManager>,
+    namespace: u16,
     /// Where a point stands in a frame, what it is, and its node.
     variables: Vec<(usize, NodeKind, NodeId)>,
 }
@@ -64,7 +66,7 @@ pub(crate) fn build(port: u16, pki_dir: &Path) -> Result<(Server, Nodes), Refuse
         let mut space = manager.address_space().write();
         plant_tree(&mut space, namespace)
     };
-    Ok((server, Nodes { handle, manager, variables }))
+    Ok((server, Nodes { handle, manager, namespace, variables }))
 }
 
 /// Gives the text of a node's string id: `Line1.Mixer.Level` for `Mixer/Level`.
@@ -143,6 +145,18 @@ impl Nodes {
         self.manager.set_values(self.handle.subscriptions(), values)
     }
 
+    /// Reports conditions that have changed to whoever listens to the server's events.
+    pub(crate) fn report(&self, changes: &[Change], now: Timestamp) {
+        let server = NodeId::from(ObjectId::Server);
+        for change in changes {
+            let source = NodeId::new(self.namespace, id_text(change.condition.source_path()));
+            let types = self.handle.type_tree().read();
+            let event = alarms::event(*change, &source, time(now), types.namespaces());
+            drop(types);
+            self.handle.subscriptions().notify_events(std::iter::once((&*event, &server)));
+        }
+    }
+
     /// Asks the server to close its sessions and end.
     pub(crate) fn stop(&self) {
         self.handle.cancel();
@@ -184,12 +198,15 @@ fn time(at: Timestamp) -> DateTime {
 mod tests {
     use std::time::Duration;
 
-    use opcua::client::{ClientBuilder, IdentityToken, Session};
+    use opcua::client::{ClientBuilder, IdentityToken, Session, SubscriptionCallbacks};
     use opcua::types::{
-        AttributeId, MessageSecurityMode, ReadValueId, TimestampsToReturn, UserTokenPolicy,
+        AttributeId, EventFilter, MessageSecurityMode, MonitoredItemCreateRequest, MonitoringMode,
+        MonitoringParameters, ObjectTypeId, ReadValueId, SimpleAttributeOperand,
+        TimestampsToReturn, UserTokenPolicy,
     };
     use tokio::net::TcpListener;
 
+    use super::super::alarms::Condition;
     use super::super::faults;
     use super::super::frame::Line;
     use super::*;
@@ -282,6 +299,61 @@ mod tests {
         assert!(level.source_timestamp < other.source_timestamp);
         assert!(level.status.is_none_or(|status| status == StatusCode::Good));
         assert_eq!(level.value, Some(variant(&shown(&last.0, "mixer/level"), NodeKind::Double)));
+        served.nodes.stop();
+    }
+
+    #[tokio::test]
+    async fn a_condition_reaches_whoever_listens_to_the_servers_events() {
+        let at = Timestamp::from_millis(1_767_225_600_123);
+        let served = served(&Line::new(&[], 1).next(at), at).await;
+        let (sender, mut heard) = tokio::sync::mpsc::channel(4);
+        let callbacks = SubscriptionCallbacks::new(
+            |_| {},
+            |_, _| {},
+            move |event, _| sender.try_send(event).expect("one event fits"),
+        );
+        let every = Duration::from_millis(100);
+        let subscription =
+            served.session.create_subscription(every, 60, 20, 0, 0, true, callbacks).await.unwrap();
+        let select = |kind, path| SimpleAttributeOperand::new_value(kind, path);
+        let filter = EventFilter {
+            select_clauses: Some(vec![
+                select(ObjectTypeId::ConditionType, "ConditionName"),
+                select(ObjectTypeId::AlarmConditionType, "ActiveState/Id"),
+                select(ObjectTypeId::ConditionType, "Retain"),
+                select(ObjectTypeId::BaseEventType, "Severity"),
+                select(ObjectTypeId::BaseEventType, "SourceName"),
+            ]),
+            where_clause: Default::default(),
+        };
+        let item = MonitoredItemCreateRequest {
+            item_to_monitor: ReadValueId {
+                node_id: ObjectId::Server.into(),
+                attribute_id: AttributeId::EventNotifier as u32,
+                ..Default::default()
+            },
+            monitoring_mode: MonitoringMode::Reporting,
+            requested_parameters: MonitoringParameters {
+                queue_size: 10,
+                filter: ExtensionObject::from_message(filter),
+                ..Default::default()
+            },
+        };
+        let made = served
+            .session
+            .create_monitored_items(subscription, TimestampsToReturn::Both, vec![item])
+            .await
+            .unwrap();
+        assert_eq!(made[0].result.status_code, StatusCode::Good);
+
+        let change = Change { condition: Condition::Accumulation, active: true, number: 1 };
+        served.nodes.report(&[change], at);
+        let event = heard.recv().await.unwrap().unwrap();
+        assert_eq!(event[0], Variant::from("AccumulationHigh"));
+        assert_eq!(event[1], Variant::Boolean(true));
+        assert_eq!(event[2], Variant::Boolean(true));
+        assert_eq!(event[3], Variant::UInt16(400));
+        assert_eq!(event[4], Variant::from("Conveyor/Accumulation"));
         served.nodes.stop();
     }
 }

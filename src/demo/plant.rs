@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::alarms::Alarms;
 use super::config;
 use super::faults::Fault;
 use super::frame::{FRAME_S, Line};
@@ -99,6 +100,7 @@ async fn until(ending: CancellationToken, work: impl Future<Output = ()>) {
 /// Moves the line on, frame by frame, at the pace of the clock.
 async fn run(mut line: Line, memory: watch::Sender<Arc<Memory>>, nodes: Arc<Nodes>) {
     let pace = Duration::from_secs_f64(FRAME_S);
+    let mut alarms = Alarms::default();
     let mut due = Instant::now() + pace;
     loop {
         sleep_until(due).await;
@@ -111,6 +113,7 @@ async fn run(mut line: Line, memory: watch::Sender<Arc<Memory>>, nodes: Arc<Node
             tracing::error!(%status, "simulated OPC UA nodes are gone");
             return;
         }
+        nodes.report(&alarms.changes(&frame), now);
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) const POINTS: &[Point] = &[
     },
     Point {
         name: "filler/filled",
-        description: "bottles filled this shift",
+        description: "bottles filled since the last reset",
         truth: |p| Value::U64(u64::from(p.filler.filled)),
         place: register(Table::Holding, 120, COUNT, Abcd, None),
         range: (0.0, 900_000.0),
@@ -118,7 +118,7 @@ pub(super) const POINTS: &[Point] = &[
     },
     Point {
         name: "filler/rejected",
-        description: "bottles rejected this shift",
+        description: "bottles rejected since the last reset",
         truth: |p| Value::U64(u64::from(p.filler.rejected)),
         place: register(Table::Holding, 122, COUNT, Cdab, None),
         range: (0.0, 30_000.0),

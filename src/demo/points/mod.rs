@@ -184,9 +184,10 @@ impl Sensor {
     fn show(self, x: f64, rng: &mut Rng) -> f64 {
         let noisy = if self.noise > 0.0 { x + self.noise * rng.gauss() } else { x };
         if self.resolution > 0.0 {
-            // Dividing by the whole number of steps keeps 0.1 from becoming 0.10000000000000001.
+            // Dividing by a whole number of steps shows 58.3, not 58.300000000000004.
             let steps = (1.0 / self.resolution).round();
-            (noisy * steps).round() / steps
+            // Adding zero turns -0.0 into 0.0.
+            (noisy * steps).round() / steps + 0.0
         } else {
             noisy
         }

@@ -146,7 +146,7 @@ pub(super) const POINTS: &[Point] = &[
         at(PACKER, 0, one(Scalar::UInt32), None),
         "packer/cases",
         "",
-        "cases packed this shift",
+        "cases packed since the last reset",
         EXACT,
         (0.0, 80_000.0),
         |p| Value::U64(u64::from(p.packer.cases)),
