@@ -16,6 +16,8 @@
 
 pub mod actors;
 pub mod clock;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod driver;
 pub mod model;
 pub mod surface;

@@ -1,0 +1,199 @@
+//! The configuration of a collector for this plant, written from the points.
+
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+
+use super::faults::{self, Fault};
+use super::opcua::{NAMESPACE, id_text};
+use super::points::{self, Layout, PREFIX, Place, Point};
+use crate::model::{DataType, Scale, WordOrder};
+
+/// The units behind the Modbus port; tags of the others name theirs.
+const UNIT_DEFAULT: u8 = 1;
+
+/// Writes the file.
+pub(super) fn toml(modbus: SocketAddr, opcua_url: &str, faults: &[&'static Fault]) -> String {
+    let mut text = String::new();
+    write(&mut text, modbus, opcua_url, faults).expect("a String takes every write");
+    text
+}
+
+fn write(
+    out: &mut String,
+    modbus: SocketAddr,
+    opcua_url: &str,
+    faults: &[&'static Fault],
+) -> fmt::Result {
+    writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
+    writeln!(out, "# Both servers listen on ports that change with every start.\n")?;
+    writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
+    writeln!(out, "[[endpoints]]\nname = \"line1-opcua\"\nprotocol = \"opcua\"")?;
+    writeln!(out, "endpoint_url = \"{opcua_url}\"")?;
+    writeln!(out, "security_mode = \"None\"\nsecurity_policy = \"None\"\nscan_ms = 1000")?;
+    for point in points::all().filter(|point| matches!(point.place, Place::Node { .. })) {
+        tag(out, point, faults)?;
+    }
+    writeln!(out, "\n# The controllers on the Modbus gateway: 1 filler, 2 utilities, 3 packer.")?;
+    writeln!(out, "[[endpoints]]\nname = \"filler\"\nprotocol = \"modbus\"")?;
+    writeln!(out, "host = \"{}\"\nport = {}", modbus.ip(), modbus.port())?;
+    writeln!(out, "unit_id = {UNIT_DEFAULT}\nscan_ms = 1000")?;
+    for point in points::all().filter(|point| !matches!(point.place, Place::Node { .. })) {
+        tag(out, point, faults)?;
+    }
+    Ok(())
+}
+
+fn tag(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Result {
+    writeln!(out, "\n[[endpoints.tags]]\nname = \"{PREFIX}{}\"", point.name)?;
+    place(out, point, faults)?;
+    if !point.unit.is_empty() {
+        writeln!(out, "unit = \"{}\"", point.unit)?;
+    }
+    writeln!(out, "description = \"{}\"", point.description)?;
+    // The first part of the name below the line is the machine.
+    let machine = point.name.split('/').next().unwrap_or_default();
+    writeln!(out, "area = \"line1/{machine}\"")?;
+    if point.scan_ms > 0 {
+        writeln!(out, "scan_ms = {}", point.scan_ms)?;
+    }
+    let limits = [
+        ("warn_low", point.limits.warn_low),
+        ("warn_high", point.limits.warn_high),
+        ("alarm_low", point.limits.alarm_low),
+        ("alarm_high", point.limits.alarm_high),
+    ];
+    for (key, limit) in limits {
+        if let Some(limit) = limit {
+            writeln!(out, "{key} = {limit:?}")?;
+        }
+    }
+    Ok(())
+}
+
+fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Result {
+    match point.place {
+        Place::Node { path, .. } => {
+            writeln!(out, "ref = \"nsu={NAMESPACE};s={}\"", id_text(path))
+        }
+        Place::Bit { unit, table, address } => {
+            writeln!(out, "ref = \"{}:{address}\"", table.word())?;
+            unit_key(out, unit)?;
+            writeln!(out, "type = \"bool\"")
+        }
+        Place::RegisterBit { unit, table, address, bit } => {
+            writeln!(out, "ref = \"{}:{address}.{bit}\"", table.word())?;
+            unit_key(out, unit)?;
+            writeln!(out, "type = \"bool\"")
+        }
+        Place::Register { unit, table, address, layout, order, scale } => {
+            let address = faults::misaddressed(faults, point.name).unwrap_or(address);
+            writeln!(out, "ref = \"{}:{address}\"", table.word())?;
+            unit_key(out, unit)?;
+            writeln!(out, "type = \"{}\"", data_type(layout))?;
+            if layout.registers() > 1 && !matches!(layout, Layout::Text(_)) {
+                writeln!(out, "order = \"{}\"", order_word(order))?;
+            }
+            scale.map_or(Ok(()), |Scale { raw, eu }| {
+                let (low, high) = (raw.0, raw.1);
+                writeln!(
+                    out,
+                    "scale = {{ raw = [{low:?}, {high:?}], eu = [{:?}, {:?}] }}",
+                    eu.0, eu.1
+                )
+            })
+        }
+    }
+}
+
+fn unit_key(out: &mut String, unit: u8) -> fmt::Result {
+    if unit == UNIT_DEFAULT { Ok(()) } else { writeln!(out, "unit_id = {unit}") }
+}
+
+fn data_type(layout: Layout) -> DataType {
+    match layout {
+        Layout::One(scalar) => DataType::One(scalar),
+        Layout::Row(scalar, items) => DataType::Array(scalar, items),
+        Layout::Text(bytes) => DataType::Text(bytes),
+    }
+}
+
+fn order_word(order: WordOrder) -> &'static str {
+    match order {
+        WordOrder::Abcd => "ABCD",
+        WordOrder::Cdab => "CDAB",
+        WordOrder::Badc => "BADC",
+        WordOrder::Dcba => "DCBA",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn parsed(faults: &[&'static Fault]) -> ::toml::Table {
+        let text = toml("127.0.0.1:1502".parse().unwrap(), "opc.tcp://127.0.0.1:4840/", faults);
+        text.parse().unwrap()
+    }
+
+    fn tags(config: &::toml::Table) -> Vec<&::toml::Table> {
+        let endpoints = config["endpoints"].as_array().unwrap();
+        endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint["tags"].as_array().unwrap())
+            .map(|tag| tag.as_table().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_point_is_a_tag_with_a_name_of_its_own() {
+        let config = parsed(&[]);
+        let tags = tags(&config);
+        let names: HashSet<&str> = tags.iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), points::all().count());
+        assert_eq!(names.len(), tags.len());
+        assert!(names.contains("demo/line1/filler/speed"));
+        for tag in &tags {
+            assert!(!tag["description"].as_str().unwrap().is_empty());
+            if let Some(kind) = tag.get("type") {
+                assert!(DataType::parse(kind.as_str().unwrap()).is_some(), "{kind}");
+            }
+            if let Some(order) = tag.get("order") {
+                assert!(WordOrder::parse(order.as_str().unwrap()).is_some(), "{order}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_endpoints_are_where_the_servers_listen() {
+        let config = parsed(&[]);
+        let endpoints = config["endpoints"].as_array().unwrap();
+        assert_eq!(endpoints[0]["name"].as_str(), Some("line1-opcua"));
+        assert_eq!(endpoints[0]["endpoint_url"].as_str(), Some("opc.tcp://127.0.0.1:4840/"));
+        assert_eq!(endpoints[1]["name"].as_str(), Some("filler"));
+        assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
+    }
+
+    #[test]
+    fn a_wrong_address_is_the_only_thing_a_fault_changes_in_it() {
+        let (sound, faulty) = (parsed(&[]), parsed(&faults::list().iter().collect::<Vec<_>>()));
+        let different: Vec<(String, String)> = tags(&sound)
+            .iter()
+            .zip(tags(&faulty))
+            .filter(|(a, b)| **a != *b)
+            .map(|(a, b)| (a["ref"].to_string(), b["ref"].to_string()))
+            .collect();
+        let quoted = |text: &str| format!("\"{text}\"");
+        assert_eq!(different, [(quoted("holding:128"), quoted("holding:134"))]);
+    }
+
+    #[test]
+    fn no_description_tells_what_is_wrong() {
+        for point in points::all() {
+            for word in ["stuck", "drift", "stale", "dead", "wrong"] {
+                assert!(!point.description.contains(word), "{}", point.name);
+            }
+        }
+    }
+}
