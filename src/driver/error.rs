@@ -13,7 +13,7 @@ pub enum ErrorKind {
     LinkLost,
     /// The login was refused.
     LoginRefused,
-    /// A certificate is untrusted, expired or mismatched, or the security asked for is not on offer.
+    /// A certificate is untrusted, expired or mismatched, or no endpoint offers the security asked.
     CertificateRejected,
     /// The device refuses the address, or there is no such node.
     BadAddress,
@@ -73,7 +73,7 @@ impl DriverError {
             | ErrorKind::Settings
             | ErrorKind::BudgetExhausted => Reaction::FailTag,
             ErrorKind::DeviceFault => Reaction::FailUnit,
-            // A request/reply stream never survives a timeout: the next answer would be the last one's.
+            // A request/reply stream never survives a timeout: the next answer may be an old one.
             ErrorKind::Timeout
             | ErrorKind::Unreachable
             | ErrorKind::LinkLost
