@@ -16,8 +16,12 @@
 
 pub mod actors;
 pub mod clock;
+<<<<<<< HEAD
 #[cfg(feature = "demo")]
 pub mod demo;
+=======
+pub mod config;
+>>>>>>> config
 pub mod driver;
 pub mod model;
 pub mod surface;
