@@ -32,6 +32,11 @@ pub struct BlockRef {
     pub count: u32,
 }
 
+impl BlockRef {
+    /// The names that `area` may have.
+    pub const AREAS: [&'static str; 4] = ["holding", "input", "coil", "discrete"];
+}
+
 /// The contents of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockData {
