@@ -1,0 +1,179 @@
+//! One call of a tool, behind its barrier: it ends in time and hurts nobody else.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::FutureExt;
+use rmcp::model::{CallToolResult, JsonObject, ProgressNotificationParam, ProgressToken};
+use rmcp::{Peer, RoleServer};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::catalog::Catalog;
+use crate::actors::Deps;
+use crate::model::Principal;
+use crate::surface::nearest::nearest;
+use crate::surface::text::bounded;
+use crate::tools::{Call, Code, Progress, ToolDef, ToolError};
+
+/// What a call is granted past its own allowance, to answer instead of being cut.
+const GRACE: Duration = Duration::from_secs(2);
+/// No call takes longer, whatever it says of itself.
+const ALLOWANCE_MAX: Duration = Duration::from_secs(120);
+/// Progress is told this often and no oftener: twice a second looks alive.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+/// An answer above this is refused: it goes out twice, as structure and as text, and clients
+/// stop reading at some MiB.
+const ANSWER_BYTES_MAX: usize = 900 * 1024;
+/// The longest message or hint: a sentence with a name in it.
+const MESSAGE_CHARS_MAX: usize = 600;
+
+/// A call as it came through a door.
+pub(super) struct Asked<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) deps: &'a Deps,
+    pub(super) principal: Principal,
+    pub(super) name: &'a str,
+    pub(super) arguments: JsonObject,
+    /// Cancelled by the caller, or with the session.
+    pub(super) cancelled: CancellationToken,
+    /// Cancelled when the collector stops.
+    pub(super) stopping: &'a CancellationToken,
+    pub(super) watcher: Option<(Peer<RoleServer>, ProgressToken)>,
+}
+
+/// Answers a call, whatever happens to it.
+pub(super) async fn answer(asked: Asked<'_>) -> CallToolResult {
+    match run(asked).await {
+        Ok(value) => CallToolResult::structured(value),
+        Err(error) => failure(error),
+    }
+}
+
+/// Writes a failure as an answer.
+pub(super) fn failure(mut error: ToolError) -> CallToolResult {
+    error.message = bounded(&error.message, MESSAGE_CHARS_MAX);
+    error.hint = bounded(&error.hint, MESSAGE_CHARS_MAX);
+    CallToolResult::structured_error(json!({ "error": error }))
+}
+
+async fn run(asked: Asked<'_>) -> Result<Value, ToolError> {
+    let (tool, schema) = asked.catalog.find(asked.principal.door, asked.name)?;
+    known_arguments(&asked.arguments, schema)?;
+    let arguments = Value::Object(asked.arguments);
+    let progress = Progress::default();
+    let work = AssertUnwindSafe(async {
+        let allowance = (tool.allowance)(&arguments).min(ALLOWANCE_MAX);
+        let deadline = Instant::now() + allowance;
+        let call = Call { principal: asked.principal, deadline, progress: progress.clone() };
+        tokio::select! {
+            biased;
+            answer = (tool.run)(asked.deps, call, arguments) => answer,
+            () = sleep_until(deadline + GRACE) => Err(too_late(tool, allowance + GRACE)),
+        }
+    });
+    let work = told(work.catch_unwind(), &progress, asked.watcher);
+    let answer = tokio::select! {
+        biased;
+        () = asked.cancelled.cancelled() => Err(ended(tool, asked.stopping)),
+        answer = work => answer.unwrap_or_else(|_| Err(panicked(tool))),
+    }?;
+    checked(tool, answer)
+}
+
+/// Refuses arguments that the tool doesn't know, and says which it has.
+fn known_arguments(arguments: &JsonObject, schema: &JsonObject) -> Result<(), ToolError> {
+    let known: Vec<&str> = match schema.get("properties") {
+        Some(Value::Object(properties)) => properties.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    match arguments.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(unknown) => {
+            let near = nearest(unknown, known.iter().copied());
+            let message = format!("unknown argument {unknown:?}");
+            let hint = match known.as_slice() {
+                [] => "the tool takes no arguments".to_owned(),
+                known => format!("the arguments are: {}", known.join(", ")),
+            };
+            Err(ToolError::new(Code::BadArguments, message, hint).did_you_mean(near))
+        }
+    }
+}
+
+/// Runs the work and tells the watcher how far it has come.
+async fn told<T>(
+    work: impl Future<Output = T>,
+    progress: &Progress,
+    watcher: Option<(Peer<RoleServer>, ProgressToken)>,
+) -> T {
+    let mut work = pin!(work);
+    let Some((peer, token)) = watcher else { return work.await };
+    let mut told = 0;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut work => return answer,
+            () = sleep(PROGRESS_EVERY) => {}
+        }
+        let items = progress.get();
+        if items == told {
+            continue;
+        }
+        told = items;
+        let param = ProgressNotificationParam::new(token.clone(), f64::from(items));
+        let mut telling = pin!(peer.notify_progress(param));
+        // A peer that reads nothing holds up the telling, never the work.
+        tokio::select! {
+            biased;
+            answer = &mut work => {
+                // Progress already handed over must not follow the answer.
+                if timeout(PROGRESS_EVERY, telling).await.is_err() {
+                    tracing::debug!("progress was not read");
+                }
+                return answer;
+            }
+            sent = &mut telling => {
+                if let Err(error) = sent {
+                    tracing::debug!(%error, "progress was not sent");
+                }
+            }
+        }
+    }
+}
+
+fn checked(tool: &ToolDef, answer: Value) -> Result<Value, ToolError> {
+    let report = "report this with the tool's name and arguments";
+    if !answer.is_object() {
+        let message = format!("{} gave no object", tool.name);
+        return Err(ToolError::new(Code::Internal, message, report));
+    }
+    let bytes = answer.to_string().len();
+    if bytes > ANSWER_BYTES_MAX {
+        let message = format!("the answer has {bytes} bytes, above {ANSWER_BYTES_MAX}");
+        let hint = "ask for less: a smaller limit or count, or fewer names";
+        return Err(ToolError::new(Code::BadArguments, message, hint));
+    }
+    Ok(answer)
+}
+
+fn too_late(tool: &ToolDef, after: Duration) -> ToolError {
+    let message = format!("{} did not finish within {} s", tool.name, after.as_secs());
+    ToolError::new(Code::DeadlineExceeded, message, "endpoint_status says how the device does")
+}
+
+fn ended(tool: &ToolDef, stopping: &CancellationToken) -> ToolError {
+    if stopping.is_cancelled() {
+        let message = format!("the collector stopped while {} was under way", tool.name);
+        return ToolError::new(Code::CollectorRestarted, message, "call again in a few seconds");
+    }
+    let message = format!("{} was cancelled", tool.name);
+    ToolError::new(Code::Cancelled, message, "call again if the answer is still wanted")
+}
+
+fn panicked(tool: &ToolDef) -> ToolError {
+    let message = format!("{} failed inside; nothing else is affected", tool.name);
+    ToolError::new(Code::Internal, message, "report this; the collector's log has the place")
+}

@@ -1,0 +1,272 @@
+//! The state directory: where it is, whose it is, and what stands in it.
+
+use std::env::VarError;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The kernel takes 107 bytes; the rest is room for the name a socket bears while it is made.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
+/// Others may pass through to the sockets, which have their own modes, but not look around.
+const DIRECTORY_MODE: u32 = 0o711;
+/// Where a system service keeps its state.
+const SYSTEM_STATE: &str = "/var/lib/ot-aiops";
+
+/// Why a state directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A socket's path is too long for the kernel.
+    #[error(
+        "the socket path {path} has {bytes} bytes, above {SOCKET_PATH_BYTES_MAX}; \
+         choose a shorter state directory with --state"
+    )]
+    PathTooLong {
+        /// The path.
+        path: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Another collector runs on it.
+    #[error("another collector owns this state directory, pid {pid}: {directory}")]
+    Owned {
+        /// Its process id, or `unknown`.
+        pid: String,
+        /// The state directory.
+        directory: String,
+    },
+    /// A file or directory can't be used.
+    #[error("{doing} {path}: {error}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// No home directory, no `--state`.
+    #[error("no state directory: give --state DIR, or set OT_AIOPS_HOME or HOME")]
+    Nowhere,
+}
+
+pub(crate) fn failed<'a>(
+    doing: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> StateError + 'a {
+    move |error| StateError::Io { doing, path: path.display().to_string(), error }
+}
+
+/// A state directory by its path. It need not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Takes a path.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Finds it: what was given, else `$OT_AIOPS_HOME`, `$STATE_DIRECTORY`, the system's where
+    /// its socket answers, else `~/.ot-aiops`.
+    ///
+    /// # Errors
+    /// None of these is known.
+    pub fn find(given: Option<&Path>) -> Result<Self, StateError> {
+        Self::find_in(given, &|name| std::env::var(name))
+    }
+
+    fn find_in(
+        given: Option<&Path>,
+        env: &dyn Fn(&str) -> Result<String, VarError>,
+    ) -> Result<Self, StateError> {
+        let set = |name: &str| env(name).ok().filter(|value| !value.is_empty());
+        if let Some(given) = given {
+            return Ok(Self::at(given));
+        }
+        if let Some(home) = set("OT_AIOPS_HOME") {
+            return Ok(Self::at(home));
+        }
+        // systemd separates several by colons; the first is ours.
+        if let Some(first) = set("STATE_DIRECTORY").as_deref().and_then(|all| all.split(':').next())
+        {
+            return Ok(Self::at(first));
+        }
+        let system = Self::at(SYSTEM_STATE);
+        if system.answers() {
+            return Ok(system);
+        }
+        let home = set("HOME").ok_or(StateError::Nowhere)?;
+        Ok(Self::at(Path::new(&home).join(".ot-aiops")))
+    }
+
+    /// Tells whether a collector answers here, as far as we may know.
+    fn answers(&self) -> bool {
+        [self.agent_socket(), self.operator_socket()].iter().any(|path| {
+            match UnixStream::connect(path) {
+                Ok(_) => true,
+                Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            }
+        })
+    }
+
+    /// Gives its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Gives the directory of what exists while a collector runs.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    /// Gives the agents' socket.
+    #[must_use]
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run().join("agent.sock")
+    }
+
+    /// Gives the operators' socket.
+    #[must_use]
+    pub fn operator_socket(&self) -> PathBuf {
+        self.run().join("operator.sock")
+    }
+
+    /// Gives the log of a collector that was started by a bridge.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.run().join("collector.log")
+    }
+
+    /// Makes the directories where they are missing, and refuses paths that are too long.
+    ///
+    /// # Errors
+    /// A path is too long, or a directory can't be made.
+    pub fn prepare(&self) -> Result<(), StateError> {
+        for path in [self.agent_socket(), self.operator_socket()] {
+            let bytes = path.as_os_str().len();
+            if bytes > SOCKET_PATH_BYTES_MAX {
+                return Err(StateError::PathTooLong { path: path.display().to_string(), bytes });
+            }
+        }
+        for directory in [self.0.clone(), self.run()] {
+            let is_new = !directory.exists();
+            let mut builder = DirBuilder::new();
+            builder.recursive(true).mode(DIRECTORY_MODE);
+            builder.create(&directory).map_err(failed("making", &directory))?;
+            if is_new {
+                let mode = Permissions::from_mode(DIRECTORY_MODE);
+                std::fs::set_permissions(&directory, mode)
+                    .map_err(failed("opening", &directory))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims it for this process, before anything in it is touched.
+    ///
+    /// # Errors
+    /// Another collector owns it, or it can't be written.
+    pub fn claim(&self) -> Result<Claim, StateError> {
+        self.prepare()?;
+        let path = self.run().join("collector.lock");
+        let mut open = OpenOptions::new();
+        let lock = open.create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = lock.map_err(failed("opening", &path))?;
+        let pid_file = self.run().join("collector.pid");
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
+                let pid = pid.trim().parse::<u32>().map_or("unknown".into(), |p| p.to_string());
+                return Err(StateError::Owned { pid, directory: self.0.display().to_string() });
+            }
+            Err(error) => return Err(failed("locking", &path)(error.into())),
+        }
+        let mut open = OpenOptions::new();
+        let file = open.create(true).truncate(true).write(true).mode(0o644).open(&pid_file);
+        file.and_then(|mut file| writeln!(file, "{}", std::process::id()))
+            .map_err(failed("writing", &pid_file))?;
+        Ok(Claim { state: self.clone(), pid_file, _lock: lock })
+    }
+}
+
+/// The state directory is ours until this is dropped, or the process dies.
+#[derive(Debug)]
+pub struct Claim {
+    state: StateDir,
+    pid_file: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    /// Gives the directory.
+    #[must_use]
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.pid_file) {
+            tracing::debug!(%error, "the pid file is gone already");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_collector_is_refused_by_the_firsts_pid() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path());
+        let first = state.claim().unwrap();
+        let refusal = state.claim().unwrap_err().to_string();
+        assert!(refusal.contains(&format!("pid {}", std::process::id())), "{refusal}");
+        drop(first);
+        drop(state.claim().unwrap());
+    }
+
+    #[test]
+    fn directories_let_others_through_but_not_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::at(dir.path().join("new"));
+        state.prepare().unwrap();
+        for path in [state.path().to_owned(), state.run()] {
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o711);
+        }
+    }
+
+    #[test]
+    fn a_long_path_is_refused_by_name() {
+        let state = StateDir::at(format!("/tmp/{}", "x".repeat(100)));
+        let refusal = state.prepare().unwrap_err().to_string();
+        assert!(refusal.contains("agent.sock") && refusal.contains("--state"), "{refusal}");
+    }
+
+    #[test]
+    fn it_is_found_in_the_documented_order() {
+        let find = |given: Option<&str>, vars: &[(&str, &str)]| {
+            let env = |name: &str| {
+                let found = vars.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
+            };
+            StateDir::find_in(given.map(Path::new), &env).map(|state| state.0)
+        };
+        let all = [("HOME", "/h"), ("STATE_DIRECTORY", "/s:/t"), ("OT_AIOPS_HOME", "/o")];
+        assert_eq!(find(Some("/g"), &all).unwrap(), Path::new("/g"));
+        assert_eq!(find(None, &all).unwrap(), Path::new("/o"));
+        assert_eq!(find(None, &all[..2]).unwrap(), Path::new("/s"));
+        assert_eq!(find(None, &all[..1]).unwrap(), Path::new("/h/.ot-aiops"));
+        assert!(find(None, &[]).is_err());
+    }
+}
