@@ -11,13 +11,13 @@ use super::connections::{Connection, connections};
 use super::deps::{Deps, Inner};
 use super::directory::Directory;
 use super::doors::ServeDoors;
-use super::endpoints::{EndpointsArgs, Reconciled};
+use super::endpoints::EndpointsArgs;
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
-use crate::config::{self, Config, Problem, Severity, Sources};
-use crate::driver::{EndpointSpec, Protocol};
+use crate::config::{self, Change, Config, Problem, Sources};
+use crate::driver::Protocol;
 use crate::model::{Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
@@ -73,8 +73,8 @@ pub struct Collector {
 /// What a reload did.
 #[derive(Debug, Clone)]
 pub struct Reloaded {
-    /// The connections that changed.
-    pub connections: Reconciled,
+    /// What became of each endpoint.
+    pub changes: Vec<Change>,
     /// What is wrong with the file and was left as it was before.
     pub problems: Vec<Problem>,
 }
@@ -94,7 +94,7 @@ impl Collector {
         let loaded = load(&setup).map_err(SetupError::Config)?;
         let path = setup.state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now())?;
-        let historian = HistorianFace::new(loaded.history.clone());
+        let historian = HistorianFace::new(loaded.history);
         if let Some(bad) = &opened.report.quarantined {
             tracing::error!("history could not be read and was set aside as {}", bad.display());
             historian.report.lock().quarantined = Some(bad.display().to_string());
@@ -172,15 +172,16 @@ impl Deps {
     pub async fn reload(&self) -> Result<Reloaded, SetupError> {
         let reloader = self.reloader.lock().await;
         let root = reloader.as_ref().ok_or_else(|| SetupError::Actors("not started".into()))?;
-        let mut loaded = load(&self.setup).map_err(SetupError::Config)?;
         let before = self.config.read().clone();
-        keep_last_good(&mut loaded, &before);
+        let loaded = load(&self.setup).map_err(SetupError::Config)?;
+        let loaded = config::keep_last_good(loaded, &before);
+        let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
-        *self.historian.history.lock() = loaded.history.clone();
+        *self.historian.history.lock() = loaded.history;
         *self.config.write() = Arc::new(loaded);
         let wanted = self.prepare(Restore::Nothing)?;
-        let connections = reconcile(root, wanted).await?;
-        Ok(Reloaded { connections, problems })
+        reconcile(root, wanted).await?;
+        Ok(Reloaded { changes, problems })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.
@@ -217,31 +218,16 @@ fn load(setup: &Setup) -> Result<Config, Vec<Problem>> {
         env: &|name| (setup.env)(name),
         state_dir: &setup.state_dir,
     };
-    config::load(setup.config.as_deref(), &sources)
-}
-
-/// An endpoint that was good before and is wrong now goes on as it was.
-fn keep_last_good(loaded: &mut Config, before: &Config) {
-    let is_wrong = |spec: &EndpointSpec| {
-        loaded.problems.iter().any(|problem| {
-            problem.severity == Severity::Error && problem.endpoint.as_ref() == Some(&spec.name)
-        })
-    };
-    let kept: Vec<EndpointSpec> =
-        before.endpoints.iter().filter(|spec| is_wrong(spec)).cloned().collect();
-    for spec in kept {
-        loaded.endpoints.retain(|now| now.name != spec.name);
-        loaded.endpoints.push(spec);
-    }
+    config::load(setup.config.as_deref(), sources)
 }
 
 async fn reconcile(
     root: &ActorRef<RootMsg>,
     wanted: Vec<Connection>,
-) -> Result<Reconciled, SetupError> {
+) -> Result<(), SetupError> {
     let asked = root.call(|done| RootMsg::Reconcile(wanted, done), Some(RECONCILE_MAX)).await;
     match asked {
-        Ok(CallResult::Success(reconciled)) => Ok(reconciled),
+        Ok(CallResult::Success(())) => Ok(()),
         Ok(_) => Err(SetupError::Actors("the endpoints' supervisor did not answer".into())),
         Err(error) => Err(SetupError::Actors(error.to_string())),
     }

@@ -34,24 +34,11 @@ const CLOSE_MAX: Duration = Duration::from_millis(2500);
 #[derive(Debug)]
 pub(crate) enum EndpointsMsg {
     /// Make the pollers match these connections; unchanged ones miss nothing.
-    Reconcile(Vec<Connection>, RpcReplyPort<Reconciled>),
+    Reconcile(Vec<Connection>, RpcReplyPort<()>),
     /// Start the poller of that connection again.
     Restart(EndpointName),
     /// Close every session, then say so.
     Shutdown(RpcReplyPort<()>),
-}
-
-/// What a reconciliation did, by the connections' names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reconciled {
-    /// New connections.
-    pub added: Vec<String>,
-    /// Connections that are gone.
-    pub removed: Vec<String>,
-    /// Connections that were restarted.
-    pub changed: Vec<String>,
-    /// Connections that noticed nothing.
-    pub unchanged: usize,
 }
 
 struct Child {
@@ -102,8 +89,8 @@ impl Actor for Endpoints {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             EndpointsMsg::Reconcile(connections, done) => {
-                let reconciled = state.reconcile(&me, connections).await;
-                if done.send(reconciled).is_err() {
+                state.reconcile(&me, connections).await;
+                if done.send(()).is_err() {
                     tracing::debug!("nobody waits for the reconciliation");
                 }
             }
@@ -134,12 +121,7 @@ impl Actor for Endpoints {
 }
 
 impl EndpointsState {
-    async fn reconcile(
-        &mut self,
-        me: &ActorRef<EndpointsMsg>,
-        wanted: Vec<Connection>,
-    ) -> Reconciled {
-        let mut report = Reconciled::default();
+    async fn reconcile(&mut self, me: &ActorRef<EndpointsMsg>, wanted: Vec<Connection>) {
         let gone: Vec<EndpointName> = self
             .children
             .keys()
@@ -151,27 +133,21 @@ impl EndpointsState {
                 child.close().await;
                 self.directory.forget(&child.link);
                 self.cache.forget_endpoint(&name);
-                report.removed.push(name.to_string());
             }
         }
         for connection in wanted {
             let name = connection.spec.name.clone();
             match self.children.get_mut(&name) {
-                Some(child) if child.connection.is_same(&connection) => {
-                    report.unchanged += 1;
-                    continue;
-                }
+                Some(child) if child.connection.is_same(&connection) => continue,
                 Some(child) => {
                     child.close().await;
                     self.directory.forget(&child.link);
-                    report.changed.push(name.to_string());
                 }
-                None => report.added.push(name.to_string()),
+                None => (),
             }
             self.adopt(connection);
             self.start(me, &name).await;
         }
-        report
     }
 
     fn adopt(&mut self, connection: Connection) {

@@ -157,7 +157,7 @@ impl HistorianState {
     }
 
     async fn retain(&self) {
-        let (store, history) = (self.args.store.clone(), self.args.face.history.lock().clone());
+        let (store, history) = (self.args.store.clone(), *self.args.face.history.lock());
         let retained = tokio::task::spawn_blocking(move || {
             store.retain(clock::now(), history.keep_days, history.keep_bytes)
         });

@@ -18,7 +18,6 @@ pub use collector::{Collector, Plant, Reloaded, Setup, SetupError};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
-pub use endpoints::Reconciled;
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};

@@ -9,7 +9,7 @@ use ractor::{
 
 use super::connections::Connection;
 use super::doors::{Doors, DoorsMsg, ServeDoors};
-use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg, Reconciled};
+use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg};
 use super::historian::{Historian, HistorianArgs, HistorianMsg};
 
 /// The pause before a child is started again.
@@ -33,7 +33,7 @@ pub(crate) enum Child {
 #[derive(Debug)]
 pub(crate) enum RootMsg {
     /// Make the pollers match these connections.
-    Reconcile(Vec<Connection>, RpcReplyPort<Reconciled>),
+    Reconcile(Vec<Connection>, RpcReplyPort<()>),
     /// Open the doors.
     OpenDoors,
     /// Start a child again.
@@ -160,7 +160,7 @@ impl RootState {
         }
     }
 
-    fn reconcile(&self, done: Option<RpcReplyPort<Reconciled>>) {
+    fn reconcile(&self, done: Option<RpcReplyPort<()>>) {
         let Some(endpoints) = &self.endpoints else { return };
         // The reply port goes along, so that the root never waits for a device.
         let done = done.unwrap_or_else(|| ractor::concurrency::oneshot().0.into());

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Audience, Call, Code, Effect, Tool, ToolError};
 use crate::actors::{Deps, SetupError};
+use crate::config::Change;
+use crate::model::EndpointName;
 
 /// Reads the configuration again and applies the difference; unchanged endpoints miss no scan.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
@@ -13,11 +15,12 @@ pub struct ReloadInput {}
 /// What a reload did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ReloadOutput {
-    added: Vec<String>,
-    removed: Vec<String>,
-    changed: Vec<String>,
-    /// Connections that noticed nothing.
-    unchanged: usize,
+    added: Vec<EndpointName>,
+    removed: Vec<EndpointName>,
+    /// Endpoints that were restarted.
+    changed: Vec<EndpointName>,
+    /// Endpoints that noticed nothing.
+    unchanged: Vec<EndpointName>,
     /// What is wrong with the file; it runs on as it was before, or is left out.
     problems: Vec<String>,
 }
@@ -47,12 +50,21 @@ impl Tool for Reload {
                 ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
             }
         })?;
-        Ok(ReloadOutput {
-            added: reloaded.connections.added,
-            removed: reloaded.connections.removed,
-            changed: reloaded.connections.changed,
-            unchanged: reloaded.connections.unchanged,
+        let mut output = ReloadOutput {
+            added: Vec::new(),
+            removed: Vec::new(),
+            changed: Vec::new(),
+            unchanged: Vec::new(),
             problems: reloaded.problems.iter().map(ToString::to_string).collect(),
-        })
+        };
+        for change in reloaded.changes {
+            match change {
+                Change::Added(name) => output.added.push(name),
+                Change::Removed(name) => output.removed.push(name),
+                Change::Changed(name) => output.changed.push(name),
+                Change::Unchanged(name) => output.unchanged.push(name),
+            }
+        }
+        Ok(output)
     }
 }
