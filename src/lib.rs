@@ -11,12 +11,14 @@
 //! | F4 | `tools` |
 //! | F3 | `actors`, `demo` |
 //! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config` |
-//! | F1 | `driver`, `clock` |
+//! | F1 | `driver`, `clock`, `net` |
 //! | F0 | `model` |
 
 pub mod actors;
 pub mod clock;
 pub mod driver;
 pub mod model;
+pub mod net;
+pub mod protocols;
 pub mod surface;
 pub mod tools;
