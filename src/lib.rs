@@ -11,7 +11,7 @@
 //! | F4 | `tools` |
 //! | F3 | `actors`, `demo` |
 //! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config` |
-//! | F1 | `driver`, `clock` |
+//! | F1 | `driver`, `clock`, `net` |
 //! | F0 | `model` |
 
 pub mod actors;
@@ -24,5 +24,7 @@ pub mod config;
 >>>>>>> config
 pub mod driver;
 pub mod model;
+pub mod net;
+pub mod protocols;
 pub mod surface;
 pub mod tools;

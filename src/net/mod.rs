@@ -1,0 +1,4 @@
+//! F1: what several protocols need on their way to a device, and nothing about any one of them.
+
+pub mod dial;
+pub mod words;

@@ -1,0 +1,36 @@
+//! Modbus: TCP, RTU on a serial line, and RTU over TCP; function codes 1 to 4.
+//!
+//! Addresses and their types stand in `address`, requests in `plan`, bytes in `frame`, the
+//! connection in `session`, one pass over a plan in `scan`, and what was learnt in `memory`.
+
+mod address;
+mod driver;
+mod frame;
+mod memory;
+mod plan;
+mod quality;
+mod scan;
+mod session;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use crate::driver::Protocol;
+
+/// Modbus as the rest of the house sees it.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "modbus",
+    title: "Modbus TCP / RTU",
+    library: "own framing on tokio and tokio-serial",
+    transport: "TCP 502, RS-485 / RS-232",
+    auth: "none",
+    keys: settings::KEYS,
+    sample: include_str!("sample.toml"),
+    readme: include_str!("README.md"),
+    check: |settings| settings::Line::parse(settings).err().unwrap_or_default(),
+    address: |tag| address::resolve(tag).map(|point| point.to_string()),
+    note: address::note,
+    requests: driver::requests,
+    shared_as: settings::shared_as,
+    driver: driver::driver,
+};
