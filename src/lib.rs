@@ -15,16 +15,16 @@
 //! | F0 | `model` |
 
 pub mod actors;
+pub mod cache;
 pub mod clock;
-<<<<<<< HEAD
+pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
-=======
-pub mod config;
->>>>>>> config
+pub mod diagnose;
 pub mod driver;
 pub mod model;
 pub mod net;
 pub mod protocols;
+pub mod store;
 pub mod surface;
 pub mod tools;

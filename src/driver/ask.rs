@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{BlockRef, DriverError, RawBlock};
-use crate::model::{ConditionEvent, Quality, Timestamp, UnitId, Value, Window};
+use crate::model::{ConditionEvent, Quality, Timestamp, Value, Window};
 
 /// A question for a device. Equal questions under way at once cost one request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,9 +14,7 @@ pub enum Ask {
     Block(BlockRef),
     /// Reads items by the protocol's own address text.
     Read {
-        /// The unit they are read from, where the protocol has units.
-        unit: Option<UnitId>,
-        /// The items, in the order of the answer.
+        /// The items, in the order of the answer. Modbus takes a unit behind an `@`.
         refs: Vec<Arc<str>>,
     },
     /// Asks who the device is and how it is.

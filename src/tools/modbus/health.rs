@@ -127,6 +127,7 @@ impl Tool for Health {
         let target = pick(deps, input.endpoint.as_deref(), "modbus")?;
         let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
         let addresses = asked(&target, &input)?;
+        let unit = super::unit(&target, None)?;
         let mut provenance = Provenance::cache(None);
         let mut values = Vec::with_capacity(addresses.len());
         let mut unscanned: Vec<Arc<str>> = Vec::new();
@@ -138,14 +139,13 @@ impl Tool for Health {
                     values.push(Some(value));
                 }
                 None => {
-                    unscanned.push(wire_ref(tag, *address, input.register_type));
+                    unscanned.push(wire_ref(tag, *address, input.register_type, unit));
                     values.push(None);
                 }
             }
         }
         if !unscanned.is_empty() {
-            let unit = Some(super::unit(&target, None)?);
-            let read = read(deps, &target, &call, unit, unscanned, max_age_s).await?;
+            let read = read(deps, &target, &call, unscanned, max_age_s).await?;
             provenance.join(&read.1);
             let mut read = read.0.into_iter();
             for value in values.iter_mut().filter(|value| value.is_none()) {
@@ -226,22 +226,24 @@ fn from_cache(deps: &Deps, tag: &Tag, max_age_s: Option<f64>) -> Option<(Option<
     is_new.then(|| (value, Provenance::cache(age)))
 }
 
-fn wire_ref(tag: Option<&Tag>, address: u16, register_type: RegisterType) -> Arc<str> {
-    match tag {
-        Some(tag) => tag.address.clone(),
-        None => format!("{}:{address}", register_type.word()).into(),
-    }
+fn wire_ref(
+    tag: Option<&Tag>,
+    address: u16,
+    register_type: RegisterType,
+    unit: UnitId,
+) -> Arc<str> {
+    let unit = tag.map_or(unit, |tag| tag.unit);
+    format!("{}:{address}@{}", register_type.word(), unit.0).into()
 }
 
 async fn read(
     deps: &Deps,
     target: &Target,
     call: &Call,
-    unit: Option<UnitId>,
     refs: Vec<Arc<str>>,
     max_age_s: Option<f64>,
 ) -> Result<(Vec<Option<f64>>, Provenance), ToolError> {
-    let question = Ask::Read { unit, refs };
+    let question = Ask::Read { refs };
     let (reply, provenance) = ask(deps, target, call, question, max_age_s, None).await?;
     let Reply::Readings(readings) = reply.as_ref() else { return Err(mismatched()) };
     let value = |value: &Value, quality: Quality| {

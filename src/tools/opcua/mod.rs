@@ -85,7 +85,7 @@ pub(super) async fn readings(
         found.push(cached.map(|(reading, _)| reading));
     }
     if !missing.is_empty() {
-        let question = Ask::Read { unit: None, refs: missing };
+        let question = Ask::Read { refs: missing };
         let (reply, part) = ask(deps, target, call, question, max_age_s, None).await?;
         provenance.join(&part);
         let Reply::Readings(read) = reply.as_ref() else { return Err(mismatched()) };
