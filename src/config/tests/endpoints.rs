@@ -138,13 +138,15 @@ fn keys_of_other_protocols_are_ignored_aloud() {
 fn defaults_are_filled_in_where_they_make_sense() {
     let config = toml(
         "[[endpoints]]\nname='a'\nprotocol='modbus'\nhost='h'\n\
-         [[endpoints]]\nname='b'\nprotocol='modbus'\nserial='/dev/ttyS0'\nbaud=19200",
+         [[endpoints]]\nname='b'\nprotocol='modbus'\nserial='/dev/ttyS0'\nbaud=19200\n\
+         [[endpoints]]\nname='c'\nprotocol='modbus'\nhost='h'\nframing='rtu'",
     );
     assert_eq!(config.problems, []);
     assert_eq!(config.endpoints[0].settings["port"], 502);
     assert_eq!(config.endpoints[0].settings["unit_id"], 1);
     assert_eq!(config.endpoints[0].budget, Budget::default());
     assert!(!config.endpoints[1].settings.contains_key("port"));
+    assert!(!config.endpoints[2].settings.contains_key("port"));
     assert_eq!(config.endpoints[1].settings["baud"], 19200);
 }
 
