@@ -22,11 +22,15 @@ pub enum Change {
 
 /// Something configured that is left out because of a problem.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LeftOut {
-    /// The endpoint.
-    pub endpoint: EndpointName,
-    /// The tag, where the endpoint itself runs.
-    pub tag: Option<TagName>,
+pub enum LeftOut {
+    /// An endpoint with all its tags; `None` where its name can't be told.
+    Endpoint(Option<EndpointName>),
+    /// A tag of an endpoint that runs; `None` where its name can't be told.
+    Tag(EndpointName, Option<TagName>),
+    /// Keys of `[history]`.
+    History,
+    /// Keys of `[doors]`.
+    Doors,
 }
 
 /// Compares the running endpoints by content: the new ones in their order, then what is gone.
@@ -64,33 +68,41 @@ fn same_tags(a: &[Arc<Tag>], b: &[Arc<Tag>]) -> bool {
 
 /// Puts the last good form of what is now wrong back into a new configuration.
 ///
-/// Tags of it whose name is taken elsewhere by now stay out. The problems stay as they are.
+/// Where it can't be told which endpoint or tag is wrong, none of the old ones is taken away.
+/// Tags whose name is taken elsewhere by now stay out. The problems stay as they are.
 #[must_use]
 pub fn keep_last_good(mut new: Config, old: &Config) -> Config {
-    let running = new.endpoints.iter().chain(&new.disabled);
+    let left: HashSet<LeftOut> = new.left_out.iter().cloned().collect();
+    if left.contains(&LeftOut::History) {
+        new.history = old.history;
+    }
+    if left.contains(&LeftOut::Doors) {
+        new.doors = old.doors.clone();
+    }
+    let all = || new.endpoints.iter().chain(&new.disabled);
     let mut taken: HashSet<TagName> =
-        running.flat_map(|spec| spec.tags.iter().map(|tag| tag.name.clone())).collect();
-    for left in new.left_out.clone() {
-        let Some(was) = old.endpoints.iter().find(|spec| spec.name == left.endpoint) else {
-            continue;
-        };
-        let now = new.endpoints.iter_mut().find(|spec| spec.name == left.endpoint);
-        match (left.tag, now) {
-            (None, None) => {
-                let mut spec = was.clone();
-                spec.tags.retain(|tag| taken.insert(tag.name.clone()));
-                new.endpoints.push(spec);
+        all().flat_map(|spec| spec.tags.iter().map(|tag| tag.name.clone())).collect();
+    let running: HashSet<EndpointName> = all().map(|spec| spec.name.clone()).collect();
+    let old_specs: HashMap<&str, &EndpointSpec> =
+        old.endpoints.iter().map(|spec| (spec.name.as_ref(), spec)).collect();
+    for spec in &mut new.endpoints {
+        // An address is the protocol's own: another one can't take the tags over.
+        let was = old_specs.get(spec.name.as_ref()).filter(|was| was.protocol == spec.protocol);
+        let Some(was) = was else { continue };
+        let any = left.contains(&LeftOut::Tag(spec.name.clone(), None));
+        for tag in &was.tags {
+            let this = LeftOut::Tag(spec.name.clone(), Some(tag.name.clone()));
+            if (any || left.contains(&this)) && taken.insert(tag.name.clone()) {
+                spec.tags.push(Arc::clone(tag));
             }
-            // A tag is read through its own endpoint: another protocol can't take it over.
-            (Some(name), Some(spec)) if spec.protocol == was.protocol => {
-                let lost = |tag: &&Arc<Tag>| tag.name == name;
-                if let Some(tag) = was.tags.iter().find(lost)
-                    && taken.insert(name.clone())
-                {
-                    spec.tags.push(tag.clone());
-                }
-            }
-            _ => {}
+        }
+    }
+    let any = left.contains(&LeftOut::Endpoint(None));
+    for was in old.endpoints.iter().filter(|was| !running.contains(&was.name)) {
+        if any || left.contains(&LeftOut::Endpoint(Some(was.name.clone()))) {
+            let mut spec = was.clone();
+            spec.tags.retain(|tag| taken.insert(tag.name.clone()));
+            new.endpoints.push(spec);
         }
     }
     new

@@ -49,8 +49,12 @@ impl<'a> Loader<'a> {
     pub(super) fn endpoint(&mut self, node: &Node) {
         self.desk.on_endpoint(None);
         self.desk.on_tag(None);
-        let Some(section) = Section::of(node, "an endpoint", &mut self.desk) else { return };
-        let Some(name) = self.endpoint_name(section) else { return };
+        let section = Section::of(node, "", "an endpoint", &mut self.desk);
+        let named = section.and_then(|section| Some((section, self.endpoint_name(section)?)));
+        let Some((section, name)) = named else {
+            self.out.left_out.push(LeftOut::Endpoint(None));
+            return;
+        };
         self.desk.on_endpoint(Some(name.clone()));
         let before = self.desk.errors();
         let enabled = section.flag("enabled", &mut self.desk).unwrap_or(true);
@@ -58,7 +62,7 @@ impl<'a> Loader<'a> {
             Some(spec) if enabled => self.out.endpoints.push(spec),
             Some(spec) => self.out.disabled.push(spec),
             None if self.desk.errors() > before => {
-                self.out.left_out.push(LeftOut { endpoint: name, tag: None });
+                self.out.left_out.push(LeftOut::Endpoint(Some(name)));
             }
             None => {}
         }
@@ -129,8 +133,10 @@ impl<'a> Loader<'a> {
         };
         let mut tags = Vec::new();
         for node in inline {
-            let section = Section::of(node, "a tag", &mut self.desk);
-            tags.extend(section.and_then(|section| self.tag(section, &defaults)));
+            match Section::of(node, "", "a tag", &mut self.desk) {
+                Some(section) => tags.extend(self.tag(section, &defaults)),
+                None => self.out.left_out.push(LeftOut::Tag(name.clone(), None)),
+            }
         }
         tags.extend(self.table_tags(rows, &defaults));
         Some(EndpointSpec {
@@ -216,7 +222,7 @@ fn own_keys(section: Section<'_>, protocol: &Protocol, settings: &mut Settings, 
 fn budget(section: Section<'_>, desk: &mut Desk) -> Budget {
     let mut out = Budget::default();
     let Some(entry) = section.get("budget") else { return out };
-    let Some(table) = Section::of(&entry.value, "budget", desk) else { return out };
+    let Some(table) = Section::of(&entry.value, "budget", "`budget`", desk) else { return out };
     table.check_keys(&BUDGET_KEYS, "budget", desk);
     let at = |key: &str| table.get(key).map_or(At::NONE, |entry| entry.value.at);
     if let Some(rate) = table.number("requests_per_s", desk) {

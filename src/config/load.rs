@@ -1,20 +1,20 @@
 //! From a file to a [`Config`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::node::{At, Kind, Node};
 use super::problem::Desk;
 use super::section::Section;
-use super::want::found;
+use super::want::{found, shown};
 use super::{Config, Doors, History, LeftOut, Problem, Sources, check, file, toml_tree, yaml_tree};
 use crate::model::{EndpointName, TagName};
 
 /// The keys of the file's top level. `targets` is the reference's other name for `endpoints`.
 const TOP_KEYS: [&str; 4] = ["endpoints", "targets", "history", "doors"];
 
-/// A century: samples older than the plant are a mistake.
+/// A century: no plant's history is longer.
 const KEEP_DAYS_MAX: i64 = 36_500;
 
 /// Less than this holds no sealed page of history.
@@ -111,20 +111,16 @@ pub(super) struct Loader<'a> {
 impl Loader<'_> {
     /// Tells whether the file is a table at all.
     fn root(&mut self, root: &Node) -> bool {
-        let Some(top) = Section::of(root, "the configuration", &mut self.desk) else {
+        let Some(top) = Section::of(root, "", "the configuration", &mut self.desk) else {
             return false;
         };
         top.check_keys(&TOP_KEYS, "the configuration", &mut self.desk);
-        if let Some(entry) = top.get("history")
-            && let Some(section) = Section::of(&entry.value, "history", &mut self.desk)
-        {
-            self.out.history = history(section, &mut self.desk);
+        if self.desk.errors() > 0 {
+            // A misspelt section may have been any of them.
+            self.out.left_out.extend([LeftOut::Endpoint(None), LeftOut::Doors]);
         }
-        if let Some(entry) = top.get("doors")
-            && let Some(section) = Section::of(&entry.value, "doors", &mut self.desk)
-        {
-            self.out.doors = doors(section, &mut self.desk);
-        }
+        self.history(top);
+        self.doors(top);
         for entry in ["endpoints", "targets"].iter().filter_map(|key| top.get(key)) {
             match &entry.value.kind {
                 Kind::List(items) => items.iter().for_each(|item| self.endpoint(item)),
@@ -133,6 +129,7 @@ impl Loader<'_> {
                     let got = found(&entry.value);
                     let message = format!("`{}` must be a list of endpoints, not {got}", entry.key);
                     self.desk.error(entry.at, &entry.key, message, "begin each with [[endpoints]]");
+                    self.out.left_out.push(LeftOut::Endpoint(None));
                 }
             }
         }
@@ -143,10 +140,45 @@ impl Loader<'_> {
         true
     }
 
-    /// Notes a tag that an error has left out, where it has a name to be known by.
-    pub(super) fn leave_out_tag(&mut self, endpoint: EndpointName, tag: Option<TagName>) {
-        if tag.is_some() {
-            self.out.left_out.push(LeftOut { endpoint, tag });
+    /// Reads `[history]`. After an error, what is not set for certain is kept without limit: a
+    /// misspelt key must not cost the history it was to keep.
+    fn history(&mut self, top: Section<'_>) {
+        let desk = &mut self.desk;
+        let mut out = History::default();
+        let entry = top.get("history");
+        let section = entry.and_then(|e| Section::of(&e.value, "history", "`history`", desk));
+        let (mut days, mut bytes, mut commit) = (None, None, None);
+        if let Some(section) = section {
+            section.check_keys(&["keep_days", "keep_bytes", "commit_ms"], "`history`", desk);
+            days = section.whole("keep_days", 1..=KEEP_DAYS_MAX, desk);
+            bytes = section.whole("keep_bytes", KEEP_BYTES_MIN..=i64::MAX, desk);
+            commit = section.whole("commit_ms", COMMIT_MS_MIN..=COMMIT_MS_MAX, desk);
+        }
+        if desk.errors() > 0 {
+            out.keep_days = u32::MAX;
+            out.keep_bytes = u64::MAX;
+            self.out.left_out.push(LeftOut::History);
+        }
+        self.out.history = History {
+            keep_days: days.unwrap_or(out.keep_days),
+            keep_bytes: bytes.unwrap_or(out.keep_bytes),
+            commit_ms: commit.unwrap_or(out.commit_ms),
+        };
+    }
+
+    /// Reads `[doors]`. A group that can't be told lets nobody in.
+    fn doors(&mut self, top: Section<'_>) {
+        let desk = &mut self.desk;
+        let before = desk.errors();
+        let Some(entry) = top.get("doors") else { return };
+        if let Some(section) = Section::of(&entry.value, "doors", "`doors`", desk) {
+            section.check_keys(&["agent_group", "operator_group"], "`doors`", desk);
+            let mut group = |key| section.text(key, desk).map(|text| text.to_string());
+            let (agent_group, operator_group) = (group("agent_group"), group("operator_group"));
+            self.out.doors = Doors { agent_group, operator_group };
+        }
+        if self.desk.errors() > before {
+            self.out.left_out.push(LeftOut::Doors);
         }
     }
 
@@ -176,6 +208,7 @@ impl Loader<'_> {
     /// one heir.
     fn settle_former_names(&mut self) {
         let mut heirs: HashMap<TagName, TagName> = HashMap::new();
+        let mut refused: HashSet<(TagName, TagName)> = HashSet::new();
         for claim in std::mem::take(&mut self.was) {
             let heir = if self.tags.contains_key(&claim.was) {
                 claim.was.clone()
@@ -185,38 +218,22 @@ impl Loader<'_> {
             if heir == claim.tag {
                 continue;
             }
-            let specs = self.out.endpoints.iter_mut().chain(&mut self.out.disabled);
-            let tags = specs.filter(|s| s.name == claim.endpoint).flat_map(|s| &mut s.tags);
-            for tag in tags.filter(|tag| tag.name == claim.tag) {
-                Arc::make_mut(tag).was.retain(|was| *was != claim.was);
-            }
             let before = self.desk.turn_to(claim.place.file);
             self.desk.on_endpoint(Some(claim.endpoint));
-            self.desk.on_tag(Some(claim.tag));
-            let message = format!("`was` names {}, whose history belongs to {heir}", claim.was);
+            self.desk.on_tag(Some(claim.tag.clone()));
+            let (was, heir) = (shown(&claim.was), shown(&heir));
+            let message = format!("`was` names `{was}`, whose history belongs to `{heir}`");
             let hint = "a former name goes to one tag, and only while no tag has it";
             self.desk.warn(claim.place.at, "was", message, hint);
             self.desk.turn_to(before);
             self.desk.on_tag(None);
+            refused.insert((claim.tag, claim.was));
+        }
+        let specs = self.out.endpoints.iter_mut().chain(&mut self.out.disabled);
+        for tag in specs.flat_map(|spec| &mut spec.tags).filter(|tag| !tag.was.is_empty()) {
+            let tag = Arc::make_mut(tag);
+            let name = tag.name.clone();
+            tag.was.retain(|was| !refused.contains(&(name.clone(), was.clone())));
         }
     }
-}
-
-fn history(section: Section<'_>, desk: &mut Desk) -> History {
-    section.check_keys(&["keep_days", "keep_bytes", "commit_ms"], "history", desk);
-    let default = History::default();
-    let days = section.whole("keep_days", 1..=KEEP_DAYS_MAX, desk);
-    let bytes = section.whole("keep_bytes", KEEP_BYTES_MIN..=i64::MAX, desk);
-    let commit = section.whole("commit_ms", COMMIT_MS_MIN..=COMMIT_MS_MAX, desk);
-    History {
-        keep_days: days.unwrap_or(default.keep_days),
-        keep_bytes: bytes.unwrap_or(default.keep_bytes),
-        commit_ms: commit.unwrap_or(default.commit_ms),
-    }
-}
-
-fn doors(section: Section<'_>, desk: &mut Desk) -> Doors {
-    section.check_keys(&["agent_group", "operator_group"], "doors", desk);
-    let mut group = |key| section.text(key, desk).map(|text| text.to_string());
-    Doors { agent_group: group("agent_group"), operator_group: group("operator_group") }
 }

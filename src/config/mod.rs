@@ -55,7 +55,7 @@ pub struct Config {
 /// How long samples are kept on disk, and how soon they are safe there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct History {
-    /// Days after which a sample may go.
+    /// Days after which a sample may go; the greatest number means never, as for the bytes.
     pub keep_days: u32,
     /// Bytes on disk above which the oldest samples go.
     pub keep_bytes: u64,

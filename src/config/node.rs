@@ -18,9 +18,9 @@ impl At {
 /// It bounds the recursion of everything that walks the tree.
 pub(super) const DEPTH_MAX: usize = 32;
 
-/// Values in one file, those that aliases repeat included: 40 000 tags with every key set, and
-/// about 100 MB at worst.
-pub(super) const NODES_MAX: usize = 1_000_000;
+/// Values and YAML keys in one file, those that aliases repeat included: 40 000 tags with every
+/// key set.
+pub(super) const NODES_MAX: usize = 2_000_000;
 
 /// A value as it stands in the file. It may hold a password typed by mistake: it has no `Debug`.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use super::file;
 use super::node::{At, Kind};
 use super::problem::Desk;
 use super::section::Section;
+use super::want::shown;
 use crate::model::Secret;
 
 /// A password is one line; more is a file named by mistake.
@@ -51,6 +52,7 @@ impl Vault<'_> {
         let at = entry.value.at;
         let source = match entry.value.kind {
             Kind::Null => return own(),
+            Kind::Text if entry.value.text.is_empty() => return own(),
             Kind::Text => entry.value.text.as_ref(),
             _ => "",
         };
@@ -58,8 +60,10 @@ impl Vault<'_> {
             Some(("env", name)) => {
                 let text = (self.env)(name).filter(|text| !text.is_empty());
                 if text.is_none() {
-                    let message =
-                        format!("`password` names the variable `{name}`, which is not set");
+                    let message = format!(
+                        "`password` names the variable `{}`, which is not set",
+                        shown(name)
+                    );
                     desk.error(at, "password", message, "set it where the collector starts");
                 }
                 text.map(Secret::new)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::node::At;
+use super::want::shown;
 use crate::model::{EndpointName, TagName};
 
 /// Problems kept of each severity: more than anybody reads, and a bound on memory.
@@ -107,6 +108,11 @@ impl Desk {
         self.errors
     }
 
+    /// Tells whether further errors are only counted, so that no hint is worked out for them.
+    pub(super) fn only_counts(&self) -> bool {
+        self.errors >= PROBLEMS_MAX
+    }
+
     pub(super) fn error(&mut self, at: At, key: &str, message: String, hint: impl Into<String>) {
         self.errors += 1;
         if self.errors <= PROBLEMS_MAX {
@@ -127,7 +133,7 @@ impl Desk {
             file: self.file.to_path_buf(),
             line: at.line,
             column: at.column,
-            key: key.to_owned(),
+            key: shown(key),
             endpoint: self.endpoint.clone(),
             tag: self.tag.clone(),
             message,

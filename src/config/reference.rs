@@ -43,9 +43,10 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(key, ..)| *key)
 }
 
-/// Gives the port that a protocol is served at where none is configured.
+/// Gives the port that a protocol is served at where none is configured; a serial line has none.
 fn port(protocol: &str, settings: &Settings) -> Option<u16> {
-    if settings.contains_key("serial") {
+    let framing = settings.get("framing").and_then(Value::as_str).unwrap_or_default();
+    if settings.contains_key("serial") || framing.eq_ignore_ascii_case("rtu") {
         return None;
     }
     let use_tls = settings.get("use_tls").and_then(Value::as_bool).unwrap_or_default();

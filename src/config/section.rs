@@ -16,14 +16,15 @@ pub(super) struct Section<'n> {
 }
 
 impl<'n> Section<'n> {
-    /// Takes a node that should be a table; says at the desk where it is none.
-    pub(super) fn of(node: &'n Node, what: &str, desk: &mut Desk) -> Option<Self> {
+    /// Takes a node that should be a table; says at the desk where it is none. `key` is what it
+    /// is set by, empty in a list.
+    pub(super) fn of(node: &'n Node, key: &str, what: &str, desk: &mut Desk) -> Option<Self> {
         match &node.kind {
             Kind::Table(entries) => Some(Self { at: node.at, entries }),
             Kind::Null => Some(Self { at: node.at, entries: &[] }),
             _ => {
                 let message = format!("{what} must be a table of keys, not {}", found(node));
-                desk.error(node.at, what, message, "");
+                desk.error(node.at, key, message, "");
                 None
             }
         }
@@ -108,7 +109,8 @@ impl<'n> Section<'n> {
 /// Reports a key that nobody knows, with the nearest known one.
 pub(super) fn unknown_key(at: At, key: &str, known: &[&str], what: &str, desk: &mut Desk) {
     let message = format!("unknown key `{}` in {what}", shown(key));
-    let hint = nearest(key, known).map(|near| format!("the nearest known key is `{near}`"));
+    let near = if desk.only_counts() { None } else { nearest(key, known) };
+    let hint = near.map(|near| format!("the nearest known key is `{near}`"));
     desk.error(at, key, message, hint.unwrap_or_default());
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::LeftOut;
 use super::endpoint::{Defaults, SCAN_MS};
 use super::load::{Claim, Loader, Place};
 use super::node::{At, Kind, Node};
@@ -80,7 +81,7 @@ impl Loader<'_> {
         let tag = tag.filter(|_| self.desk.errors() == before);
         let tag = tag.filter(|tag| self.settle(tag, section, defaults));
         if self.desk.errors() > before {
-            self.leave_out_tag(defaults.endpoint.clone(), name);
+            self.out.left_out.push(LeftOut::Tag(defaults.endpoint.clone(), name));
         }
         self.desk.on_tag(None);
         tag
@@ -263,7 +264,7 @@ fn not_negative(section: Section<'_>, key: &str, desk: &mut Desk) -> Option<f64>
 
 fn scale(section: Section<'_>, desk: &mut Desk) -> Option<Scale> {
     let entry = section.get("scale")?;
-    let table = Section::of(&entry.value, "scale", desk)?;
+    let table = Section::of(&entry.value, "scale", "`scale`", desk)?;
     if table.entries().is_empty() {
         return None;
     }

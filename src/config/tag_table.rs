@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::LeftOut;
 use super::endpoint::Defaults;
 use super::file;
 use super::load::Loader;
@@ -78,7 +79,7 @@ impl Loader<'_> {
                 self.desk.on_tag(row.name.clone());
                 self.desk.error(row.at, "", message, hint);
                 self.desk.on_tag(None);
-                self.leave_out_tag(defaults.endpoint.clone(), row.name);
+                self.out.left_out.push(LeftOut::Tag(defaults.endpoint.clone(), row.name));
                 None
             }
         }
@@ -138,13 +139,17 @@ fn header_is_sound(columns: &[Arc<str>], desk: &mut Desk) -> bool {
     let before = desk.errors();
     let known: Vec<&str> =
         KEYS.iter().filter(|key| **key != "scale").chain(&SCALE).copied().collect();
-    for (i, column) in columns.iter().enumerate() {
+    for (i, column) in columns.iter().enumerate().take(known.len()) {
         let at = place(1, i + 1);
         if !known.contains(&column.as_ref()) {
             unknown_key(at, column, &known, "the first line of a tag table", desk);
         } else if columns.iter().take(i).any(|other| other == column) {
             desk.error(at, column, format!("the column `{column}` stands twice"), "");
         }
+    }
+    if columns.len() > known.len() {
+        let message = format!("has {} columns, and {} are known", columns.len(), known.len());
+        desk.error(place(1, 1), "", message, "is it the right file?");
     }
     if columns.is_empty() {
         let hint = "its first line names the columns, such as name,ref,type,scan_ms";

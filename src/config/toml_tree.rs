@@ -15,7 +15,7 @@ const FAULTS_MAX: usize = 20;
 /// # Errors
 /// Each place where it is no TOML, the first ones only.
 pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxFault>> {
-    let lines = Lines::of(text);
+    let mut lines = Lines::of(text);
     let (root, faults) = DeTable::parse_recoverable(text);
     if !faults.is_empty() {
         let fault = |fault: toml::de::Error| SyntaxFault {
@@ -28,25 +28,35 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxFault>> {
     walk.table(At { line: 1, column: 1 }, root.get_ref(), 0).map_err(|fault| vec![fault])
 }
 
-/// Where each line of a text begins, in bytes.
+/// Turns offsets in bytes into lines and columns.
 struct Lines<'t> {
     text: &'t str,
+    /// Where each line begins.
     starts: Vec<usize>,
+    /// The place asked for last: the next one is mostly a little further on.
+    last: (usize, At),
 }
 
 impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Self {
         let after_break = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let starts = std::iter::once(0).chain(after_break.map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
+        Self { text, starts, last: (0, At { line: 1, column: 1 }) }
     }
 
-    fn at(&self, offset: usize) -> At {
-        let line = self.starts.partition_point(|start| *start <= offset);
-        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
+    fn at(&mut self, offset: usize) -> At {
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        At { line: narrow(line), column: narrow(column) }
+        let index = self.starts.partition_point(|start| *start <= offset);
+        let line = narrow(index);
+        let (from, column) = match self.last {
+            // A file may be one line: counting from its start each time would take its square.
+            (before, at) if at.line == line && before <= offset => (before, at.column),
+            _ => (self.starts.get(index.saturating_sub(1)).copied().unwrap_or_default(), 1),
+        };
+        let more = self.text.get(from..offset).map_or(0, |between| between.chars().count());
+        let at = At { line, column: column.saturating_add(narrow(more)) };
+        self.last = (offset, at);
+        at
     }
 }
 

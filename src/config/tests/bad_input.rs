@@ -58,6 +58,14 @@ fn a_syntax_error_is_named_by_its_place_and_shows_no_text_of_the_file() {
 }
 
 #[test]
+fn columns_count_characters_within_one_line_too() {
+    let config =
+        toml("endpoints=[{name='\u{fc}\u{6f22}', prot=1, protocol='modbus', host=5, port='x'}]");
+    let places: Vec<u32> = config.problems.iter().map(|problem| problem.column).collect();
+    assert_eq!(places, [64, 24]);
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     for depth in [40, 100_000] {
         let nested = format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));

@@ -53,7 +53,7 @@ fn one_bad_endpoint_is_reported_at_its_line_and_left_out() {
             "5:6 Error tags: `tags` must be a list of tags, not a table; begin each with \
              [[endpoints.tags]]",
         ),
-        ("budget=5", "5:8 Error budget: budget must be a table of keys, not 5; "),
+        ("budget=5", "5:8 Error budget: `budget` must be a table of keys, not 5; "),
         (
             "budget={rate=5}",
             "5:9 Error rate: unknown key `rate` in budget; the nearest known key is `burst`",
@@ -118,7 +118,7 @@ fn unknown_sections_and_bad_ones_leave_the_rest_running() {
         toml(&format!("targts=1\n[history]\nkeep_days=0\ncommit_ms=50\n[doors]\nx=1\n{GOOD}"));
     let keys: Vec<&str> = config.problems.iter().map(|problem| problem.key.as_str()).collect();
     assert_eq!(keys, ["targts", "keep_days", "x"]);
-    assert_eq!((config.history.keep_days, config.history.commit_ms), (7, 50));
+    assert_eq!((config.history.keep_days, config.history.commit_ms), (u32::MAX, 50));
     assert_eq!(config.endpoints.len(), 1);
     let config = toml("endpoints = 'none'");
     assert!(line(only(&config)).contains("`endpoints` must be a list of endpoints, not `none`"));
@@ -138,13 +138,15 @@ fn keys_of_other_protocols_are_ignored_aloud() {
 fn defaults_are_filled_in_where_they_make_sense() {
     let config = toml(
         "[[endpoints]]\nname='a'\nprotocol='modbus'\nhost='h'\n\
-         [[endpoints]]\nname='b'\nprotocol='modbus'\nserial='/dev/ttyS0'\nbaud=19200",
+         [[endpoints]]\nname='b'\nprotocol='modbus'\nserial='/dev/ttyS0'\nbaud=19200\n\
+         [[endpoints]]\nname='c'\nprotocol='modbus'\nhost='h'\nframing='rtu'",
     );
     assert_eq!(config.problems, []);
     assert_eq!(config.endpoints[0].settings["port"], 502);
     assert_eq!(config.endpoints[0].settings["unit_id"], 1);
     assert_eq!(config.endpoints[0].budget, Budget::default());
     assert!(!config.endpoints[1].settings.contains_key("port"));
+    assert!(!config.endpoints[2].settings.contains_key("port"));
     assert_eq!(config.endpoints[1].settings["baud"], 19200);
 }
 

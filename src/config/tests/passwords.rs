@@ -36,6 +36,7 @@ fn a_password_comes_from_where_the_file_points_or_from_the_variable_of_its_name(
         ("password='file:pw'", "from-file"),
         (&format!("password='file:{}'", file.display()), "from-file"),
         ("", "by-name"),
+        ("password=''", "by-name"),
     ] {
         let config = loaded(&plant, setting);
         assert_eq!(config.problems, []);

@@ -66,3 +66,36 @@ fn an_endpoint_taken_out_is_not_kept() {
     let kept = keep_last_good(toml(&plc("b", "")), &old);
     assert_eq!(kept.endpoints.len(), 1);
 }
+
+#[test]
+fn what_can_not_be_told_apart_takes_nothing_away() {
+    let old = toml(&[plc("a", "tags=[{ref=1},{ref=2}]"), plc("b", "")].concat());
+    for faulty in [
+        plc("a", "tags=[{ref=1},{ref=2}]").replace("[[endpoints]]", "[[endpionts]]"),
+        [plc("a", "tags=[{ref=1}, 2]"), plc("a", "")].concat(),
+        plc("b", "") + "[[endpoints]]\nnmae='a'",
+    ] {
+        let kept = keep_last_good(toml(&faulty), &old);
+        let mut changes = diff(&old, &kept);
+        changes.retain(|change| !matches!(change, Change::Unchanged(_)));
+        assert_eq!(changes, [], "{faulty}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_costs_no_history_and_opens_no_door() {
+    let good = "[history]\nkeep_days=30\n[doors]\nagent_group='agents'\n";
+    let old = toml(good);
+    for faulty in [
+        good.replace("keep_days", "keep_dyas").replace("agent_group", "agent_gruop"),
+        good.replace("[history]", "[histroy]").replace("[doors]", "[dors]"),
+        "history=30\ndoors=1".to_owned(),
+    ] {
+        let new = toml(&faulty);
+        assert_eq!((new.history.keep_days, new.history.keep_bytes), (u32::MAX, u64::MAX));
+        assert_eq!(new.doors, Doors::default());
+        let kept = keep_last_good(new, &old);
+        assert_eq!((kept.history, kept.doors), (old.history, old.doors.clone()));
+    }
+    assert_eq!(toml("[history]\nkeep_days=30").history.keep_bytes, 1 << 30);
+}

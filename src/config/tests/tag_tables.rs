@@ -41,7 +41,7 @@ fn a_decimal_comma_is_an_error_that_says_so() {
     let config = table("name,ref,warn_high\na,1,0,5\nb,2,1.5\n");
     let problem = line(only(&config));
     assert!(problem.starts_with("2:1 Error : has 4 cells, and the first line 3; a decimal comma"));
-    assert_eq!(config.left_out, [LeftOut { endpoint: "p".into(), tag: Some("a".into()) }]);
+    assert_eq!(config.left_out, [LeftOut::Tag("p".into(), Some("a".into()))]);
     assert_eq!(config.endpoints[0].tags.len(), 1);
 }
 

@@ -148,8 +148,8 @@ fn a_former_name_has_one_heir() {
     assert_eq!(was, [0, 0, 2, 0]);
     let lines: Vec<String> = config.problems.iter().map(line).collect();
     assert_eq!(lines.len(), 2);
-    assert!(lines[0].starts_with("6:11 Warning was: `was` names b, whose"), "{lines:?}");
-    assert!(lines[1].contains("`was` names old, whose history belongs to c"), "{lines:?}");
+    assert!(lines[0].starts_with("6:11 Warning was: `was` names `b`, whose"), "{lines:?}");
+    assert!(lines[1].contains("`was` names `old`, whose history belongs to `c`"), "{lines:?}");
 }
 
 #[test]
