@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorRef, CallResult};
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorRef};
 use tokio::sync::Mutex;
 
 use super::connections::{Connection, connections};
@@ -221,10 +222,7 @@ fn load(setup: &Setup) -> Result<Config, Vec<Problem>> {
     config::load(setup.config.as_deref(), sources)
 }
 
-async fn reconcile(
-    root: &ActorRef<RootMsg>,
-    wanted: Vec<Connection>,
-) -> Result<(), SetupError> {
+async fn reconcile(root: &ActorRef<RootMsg>, wanted: Vec<Connection>) -> Result<(), SetupError> {
     let asked = root.call(|done| RootMsg::Reconcile(wanted, done), Some(RECONCILE_MAX)).await;
     match asked {
         Ok(CallResult::Success(())) => Ok(()),

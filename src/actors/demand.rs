@@ -25,7 +25,7 @@ impl Outcome {
 
 /// A question for a device. It holds a permit, so only so many exist.
 #[derive(Debug)]
-pub struct Demand {
+pub(crate) struct Demand {
     pub(crate) ask: Ask,
     pub(crate) deadline: Instant,
     pub(crate) toll: Toll,

@@ -43,9 +43,7 @@ impl Directory {
         let mut all: Vec<_> = self
             .links()
             .into_iter()
-            .flat_map(|link| {
-                link.names.clone().into_iter().map(move |name| (name, link.clone()))
-            })
+            .flat_map(|link| link.names.clone().into_iter().map(move |name| (name, link.clone())))
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all

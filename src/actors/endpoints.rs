@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ractor::{
-    Actor, ActorId, ActorProcessingErr, ActorRef, CallResult, RpcReplyPort, SupervisionEvent,
-};
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -190,7 +189,7 @@ impl EndpointsState {
 
     fn count_panic(
         child: &mut Child,
-        cache: &TagCache,
+        cache: &Arc<TagCache>,
         me: &ActorRef<EndpointsMsg>,
         text: &str,
     ) {
@@ -217,7 +216,7 @@ impl EndpointsState {
 }
 
 /// Leaves an endpoint alone until its configuration changes or the collector restarts.
-fn quarantine(child: &Child, cache: &TagCache) {
+fn quarantine(child: &Child, cache: &Arc<TagCache>) {
     let error = DriverError::new(
         ErrorKind::Closed,
         format!("the poller panicked {PANICS_MAX} times within 10 minutes and was stopped"),

@@ -109,7 +109,9 @@ impl Actor for Historian {
             }
             HistorianMsg::Close(done) => {
                 let store = state.args.store.clone();
-                log(tokio::task::spawn_blocking(move || store.close_clean()).await?.err());
+                log(tokio::task::spawn_blocking(move || store.close_clean(clock::now()))
+                    .await?
+                    .err());
                 if done.send(()).is_err() {
                     tracing::debug!("nobody waits for the historian's end");
                 }
@@ -130,7 +132,7 @@ impl HistorianState {
                 Some(pages) => pages,
                 None => cache.take_pages(&mut face.taken.lock()),
             };
-            let result = store.commit(&pages, &cache.blocks());
+            let result = store.commit(&pages, &cache.blocks(), clock::now());
             let mut report = face.report.lock();
             match result {
                 Ok(committed) => {

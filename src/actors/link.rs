@@ -12,7 +12,9 @@ use tokio::time::{Instant, timeout_at};
 use super::demand::{Demand, Outcome};
 use super::observed::LinkReport;
 use super::poller::PollerMsg;
-use crate::driver::{Ask, DriverError, EndpointSpec, ErrorKind, Meter, Protocol, Purpose, Reply, Toll};
+use crate::driver::{
+    Ask, DriverError, EndpointSpec, ErrorKind, Meter, Protocol, Purpose, Reply, Toll,
+};
 use crate::model::{EndpointName, TagId};
 
 /// Demands that may wait for one device. At the default budget a device answers four calls a

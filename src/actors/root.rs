@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ractor::{
-    Actor, ActorCell, ActorProcessingErr, ActorRef, CallResult, RpcReplyPort, SupervisionEvent,
-};
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use super::connections::Connection;
 use super::doors::{Doors, DoorsMsg, ServeDoors};

@@ -9,7 +9,7 @@ mod quality;
 mod sample;
 mod scale;
 mod secret;
-
+mod stats;
 mod tag;
 mod text;
 mod time;
@@ -25,6 +25,7 @@ pub use quality::Quality;
 pub use sample::Sample;
 pub use scale::Scale;
 pub use secret::Secret;
+pub use stats::Stats;
 pub use tag::{AlarmSettings, DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
 pub use text::{escape, sanitize};
 pub use time::{TimeError, Timestamp};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{EndpointName, Scale, UnitId};
 
@@ -55,7 +55,21 @@ pub enum DataType {
 }
 
 /// The order of the bytes of a value that spans registers; `A` is the most significant byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "UPPERCASE")]
+#[value(rename_all = "UPPERCASE")]
 pub enum WordOrder {
     /// Big-endian, the Modbus habit.
     #[default]

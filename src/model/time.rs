@@ -3,8 +3,10 @@
 use serde::{Serialize, Serializer};
 
 /// An instant in UTC, to the nanosecond; serialised with milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(i64);
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, schemars::JsonSchema,
+)]
+pub struct Timestamp(#[schemars(with = "String")] i64);
 
 /// The text or number is no instant between the years 1678 and 2262.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

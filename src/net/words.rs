@@ -1,13 +1,30 @@
 //! Registers to values: width, sign and byte order. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Scalar, Value, WordOrder};
 
 /// How a run of registers is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
 pub enum Decode {
     /// Each register as it came, whatever the order.
     Raw,
     /// 16 bits, unsigned.
+    #[default]
     UInt16,
     /// 16 bits, two's complement.
     Int16,

@@ -14,7 +14,7 @@ use crate::model::Timestamp;
 
 /// How new an answer must be, as every tool that may ask a device takes it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
-pub struct MaxAge {
+pub(super) struct MaxAge {
     /// Takes a cached answer no older than this many seconds; 0 asks the device now. Left out,
     /// what is scanned answers from the cache at any age and anything else asks the device.
     #[arg(long)]

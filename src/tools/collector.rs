@@ -10,11 +10,11 @@ use crate::model::EndpointName;
 /// Reads the configuration again and applies the difference; unchanged endpoints miss no scan.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct ReloadInput {}
+pub(super) struct ReloadInput {}
 
 /// What a reload did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ReloadOutput {
+pub(super) struct ReloadOutput {
     added: Vec<EndpointName>,
     removed: Vec<EndpointName>,
     /// Endpoints that were restarted.
@@ -36,7 +36,11 @@ impl Tool for Reload {
     type Input = ReloadInput;
     type Output = ReloadOutput;
 
-    async fn call(deps: &Deps, _call: Call, _input: Self::Input) -> Result<Self::Output, ToolError> {
+    async fn call(
+        deps: &Deps,
+        _call: Call,
+        _input: Self::Input,
+    ) -> Result<Self::Output, ToolError> {
         let reloaded = deps.reload().await.map_err(|error| match error {
             SetupError::Config(_) => ToolError::new(
                 Code::Misconfigured,

@@ -16,7 +16,7 @@ const ENDPOINTS_MAX: usize = 20;
 /// Says how endpoints are: link, units, budget used, scan plan, stretched scans, quarantined tags.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct StatusInput {
+pub(super) struct StatusInput {
     /// The endpoint; all of them where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -24,7 +24,7 @@ pub struct StatusInput {
 
 /// A failure.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct FaultAnswer {
+pub(super) struct FaultAnswer {
     message: String,
     /// What to do next.
     hint: String,
@@ -33,7 +33,7 @@ pub struct FaultAnswer {
 
 /// A unit behind the endpoint that is left alone.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct UnitAnswer {
+pub(super) struct UnitAnswer {
     unit_id: u8,
     /// Failures in a row.
     failures: u32,
@@ -42,7 +42,7 @@ pub struct UnitAnswer {
 
 /// One slice of the scan plan.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct SliceAnswer {
+pub(super) struct SliceAnswer {
     unit_id: u8,
     /// The period asked for; null where the device sends by itself.
     scan_ms: Option<u32>,
@@ -58,7 +58,7 @@ pub struct SliceAnswer {
 
 /// What the device may be asked, and was.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct BudgetAnswer {
+pub(super) struct BudgetAnswer {
     requests_per_s: f64,
     burst: u32,
     on_demand_share: f64,
@@ -72,14 +72,14 @@ pub struct BudgetAnswer {
 
 /// A tag that can't be read.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct QuarantinedAnswer {
+pub(super) struct QuarantinedAnswer {
     tag: TagName,
     reason: String,
 }
 
 /// One endpoint.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct EndpointAnswer {
+pub(super) struct EndpointAnswer {
     endpoint: EndpointName,
     protocol: &'static str,
     /// What the connection is doing; health is the age of the data, not this.
@@ -107,7 +107,7 @@ pub struct EndpointAnswer {
 
 /// The endpoints.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct StatusOutput {
+pub(super) struct StatusOutput {
     endpoints: Vec<EndpointAnswer>,
     /// There are more; name one.
     truncated: bool,
@@ -158,7 +158,10 @@ fn answer(deps: &Deps, name: EndpointName, link: &Link) -> EndpointAnswer {
     let meter = link.meter.report();
     let age = report.last_good_uptime_ms.map(|ms| clock::uptime_ms().saturating_sub(ms));
     let quarantined = report.quarantined.iter().filter_map(|(id, error)| {
-        Some(QuarantinedAnswer { tag: deps.cache.tag(*id)?.name.clone(), reason: error.to_string() })
+        Some(QuarantinedAnswer {
+            tag: deps.cache.tag(*id)?.name.clone(),
+            reason: error.to_string(),
+        })
     });
     EndpointAnswer {
         protocol: link.protocol.name,

@@ -21,7 +21,7 @@ const NODES_MAX: usize = 100;
 
 /// How many results stand where.
 #[derive(Debug, Default, Serialize, schemars::JsonSchema)]
-pub struct Counts {
+pub(super) struct Counts {
     ok: usize,
     warn: usize,
     alarm: usize,
@@ -31,7 +31,7 @@ pub struct Counts {
 impl Counts {
     /// Counts.
     #[must_use]
-    pub fn of(statuses: impl Iterator<Item = Status>) -> Self {
+    pub(super) fn of(statuses: impl Iterator<Item = Status>) -> Self {
         let mut counts = Self::default();
         for status in statuses {
             match status {
@@ -48,7 +48,7 @@ impl Counts {
 /// Judges OPC UA nodes against their limits; without node ids, the endpoint's configured tags.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct HealthInput {
+pub(super) struct HealthInput {
     /// The endpoint; may be left out where only one speaks OPC UA.
     #[arg(short, long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ pub struct HealthInput {
 
 /// One judged node.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
-pub struct Judged {
+pub(super) struct Judged {
     #[serde(rename = "ref")]
     reference: String,
     label: String,
@@ -82,7 +82,7 @@ pub struct Judged {
 
 /// The nodes' health.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct HealthOutput {
+pub(super) struct HealthOutput {
     endpoint: EndpointName,
     overall: Status,
     counts: Counts,

@@ -17,12 +17,12 @@ const ROWS_MAX: usize = 25;
 /// Shows the whole plant on one screen, worst first: endpoints, tags in trouble, the collector.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct OverviewInput {}
+pub(super) struct OverviewInput {}
 
 /// How an endpoint is, by the progress of its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Health {
+pub(super) enum Health {
     /// No data comes in.
     Down,
     /// Some units or tags fail, or scans are stretched.
@@ -37,7 +37,7 @@ pub enum Health {
 
 /// One endpoint.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct EndpointRow {
+pub(super) struct EndpointRow {
     endpoint: EndpointName,
     protocol: &'static str,
     health: Health,
@@ -54,7 +54,7 @@ pub struct EndpointRow {
 
 /// One tag in trouble.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct TagRow {
+pub(super) struct TagRow {
     tag: TagName,
     endpoint: EndpointName,
     #[schemars(with = "String")]
@@ -68,7 +68,7 @@ pub struct TagRow {
 
 /// The collector itself.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct CollectorRow {
+pub(super) struct CollectorRow {
     version: &'static str,
     started: Timestamp,
     tags: usize,
@@ -85,7 +85,7 @@ pub struct CollectorRow {
 
 /// The plant.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct OverviewOutput {
+pub(super) struct OverviewOutput {
     /// What is wrong with the configuration; what it names runs on as it was before, or is
     /// left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -116,7 +116,11 @@ impl Tool for Overview {
     type Input = OverviewInput;
     type Output = OverviewOutput;
 
-    async fn call(deps: &Deps, _call: Call, _input: Self::Input) -> Result<Self::Output, ToolError> {
+    async fn call(
+        deps: &Deps,
+        _call: Call,
+        _input: Self::Input,
+    ) -> Result<Self::Output, ToolError> {
         let mut tallies: HashMap<EndpointName, Tally> = HashMap::new();
         let mut trouble = Vec::new();
         let tags = deps.cache.tags();

@@ -8,11 +8,11 @@ use crate::actors::Deps;
 /// Lists the protocols of this build, with their tools and settings.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct ProtocolsInput {}
+pub(super) struct ProtocolsInput {}
 
 /// One protocol.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ProtocolAnswer {
+pub(super) struct ProtocolAnswer {
     protocol: &'static str,
     title: &'static str,
     status: &'static str,
@@ -26,7 +26,7 @@ pub struct ProtocolAnswer {
 
 /// Tools by kind.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ToolCounts {
+pub(super) struct ToolCounts {
     protocol_read: usize,
     protocol_write_moc: usize,
     diagnostics: usize,
@@ -34,7 +34,7 @@ pub struct ToolCounts {
 
 /// What this build speaks.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ProtocolsOutput {
+pub(super) struct ProtocolsOutput {
     tool: &'static str,
     version: &'static str,
     posture: &'static str,
@@ -66,7 +66,11 @@ impl Tool for Protocols {
     type Input = ProtocolsInput;
     type Output = ProtocolsOutput;
 
-    async fn call(deps: &Deps, _call: Call, _input: Self::Input) -> Result<Self::Output, ToolError> {
+    async fn call(
+        deps: &Deps,
+        _call: Call,
+        _input: Self::Input,
+    ) -> Result<Self::Output, ToolError> {
         let built_in = deps.setup.protocols;
         let is_built_in = |name: &str| built_in.iter().any(|p| p.name == name);
         let tools_of = |name: &'static str| {

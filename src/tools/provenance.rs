@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Whether the device was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub(super) enum Source {
     /// Nothing was asked of the device.
     Cache,
     /// Part of the answer, or all of it, was asked for by this call.
@@ -15,14 +15,14 @@ pub enum Source {
 /// Why a cached answer was given although a newer one was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum BudgetState {
+pub(super) enum BudgetState {
     /// The device's request budget has no room now.
     Exhausted,
 }
 
 /// What stands under every answer that speaks of device data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-pub struct Provenance {
+pub(super) struct Provenance {
     /// Whether the device was asked.
     pub source: Source,
     /// Protocol messages this call caused, connection set-up included.
@@ -42,7 +42,7 @@ pub struct Provenance {
 impl Provenance {
     /// An answer that cost the device nothing.
     #[must_use]
-    pub fn cache(age_ms: Option<u64>) -> Self {
+    pub(super) fn cache(age_ms: Option<u64>) -> Self {
         Self {
             source: Source::Cache,
             device_requests: 0,
@@ -55,12 +55,12 @@ impl Provenance {
 
     /// An answer that was asked for just now.
     #[must_use]
-    pub fn device(device_requests: u64) -> Self {
+    pub(super) fn device(device_requests: u64) -> Self {
         Self { source: Source::Device, device_requests, ..Self::cache(Some(0)) }
     }
 
     /// Joins the footing of another part of the same answer.
-    pub fn join(&mut self, other: &Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         if other.source == Source::Device {
             self.source = Source::Device;
         }

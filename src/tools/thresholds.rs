@@ -12,7 +12,7 @@ use crate::model::{Limits, Tag, sanitize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub struct Threshold {
+pub(super) struct Threshold {
     /// A short name for people.
     #[serde(default)]
     pub label: String,
@@ -31,7 +31,7 @@ pub struct Threshold {
 }
 
 /// Limits by reference, as a call gives them.
-pub type Thresholds = BTreeMap<String, Threshold>;
+pub(super) type Thresholds = BTreeMap<String, Threshold>;
 
 /// A label with the limits that hold.
 #[derive(Debug, Clone, Default)]

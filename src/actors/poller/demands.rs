@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use ractor::ActorRef;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -71,49 +72,62 @@ impl PollerState {
         let Some(driver) = &mut self.driver else { return };
         let unit = unit_of(&demand.ask);
         let cut_off = demand.deadline + GRACE;
-        match driver.ask(demand.ask.clone(), demand.toll.clone(), demand.deadline) {
+        let (ask, toll) = (demand.ask.clone(), demand.toll.clone());
+        let (here, beside) = match driver.ask(ask, toll, demand.deadline) {
+            Asking::Beside(answer) => (None, Some(answer)),
             Asking::Here(answer) => {
-                let late = || {
-                    let error = DriverError::new(ErrorKind::Timeout, "the device did not answer");
-                    Err(unit.map_or(error.clone(), |unit| error.of_unit(unit)))
-                };
-                let result = match self.cancel.run_until_cancelled(timeout_at(cut_off, answer)).await
-                {
-                    None => Err(DriverError::new(ErrorKind::Closed, "the endpoint is being closed")),
-                    Some(result) => result.unwrap_or_else(|_| late()),
-                };
-                match &result {
-                    Ok(_) => self.progressed(unit.unwrap_or_default()),
-                    Err(error) if error.reaction() != Reaction::FailTag => {
-                        let unit = error.unit.or(unit).unwrap_or_default();
-                        self.fail(unit, error.clone()).await;
-                    }
-                    Err(_) => (),
-                }
-                deliver(&self.cache, self.link.name(), demand, result);
+                (self.cancel.run_until_cancelled(timeout_at(cut_off, answer)).await, None)
             }
-            Asking::Beside(answer) => {
-                let (cache, name) = (self.cache.clone(), self.link.name().clone());
-                let (me, session) = (me.clone(), self.session);
-                while self.beside.try_join_next().is_some() {}
-                self.beside.spawn(async move {
-                    let result = tokio::select! {
-                        answered = timeout_at(cut_off, answer) => answered.unwrap_or_else(|_| {
-                            Err(DriverError::new(ErrorKind::Timeout, "the device did not answer")
-                                .reacting(Reaction::FailTag))
-                        }),
-                        () = abandoned(&demand) => return,
-                    };
-                    if let Err(error) = &result
-                        && error.reaction() == Reaction::DropSession
-                        && me.send_message(PollerMsg::SessionFailed(session, error.clone())).is_err()
-                    {
-                        tracing::debug!(endpoint = %name, "the poller has gone already");
-                    }
-                    deliver(&cache, &name, demand, result);
-                });
-            }
+        };
+        if let Some(answer) = beside {
+            return self.run_beside(demand, answer, me.clone());
         }
+        let result = match here {
+            None => Err(DriverError::new(ErrorKind::Closed, "the endpoint is being closed")),
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(silent()),
+        };
+        match &result {
+            Ok(_) => self.progressed(unit.unwrap_or_default()),
+            Err(error) if error.reaction() != Reaction::FailTag => {
+                let error = match unit {
+                    Some(unit) => error.clone().of_unit(unit),
+                    None => error.clone(),
+                };
+                self.fail(unit.unwrap_or_default(), error).await;
+            }
+            Err(_) => (),
+        }
+        deliver(&self.cache, self.link.name(), demand, result);
+    }
+
+    /// Lets an answer run beside scans and other answers, until nobody waits for it.
+    fn run_beside(
+        &mut self,
+        demand: Demand,
+        answer: BoxFuture<'static, Result<Reply, DriverError>>,
+        me: ActorRef<PollerMsg>,
+    ) {
+        let (cache, name) = (self.cache.clone(), self.link.name().clone());
+        let session = self.session;
+        while self.beside.try_join_next().is_some() {}
+        self.beside.spawn(async move {
+            let result = tokio::select! {
+                answered = timeout_at(demand.deadline + GRACE, answer) => match answered {
+                    Ok(result) => result,
+                    // The session multiplexes: one late answer says nothing of the others.
+                    Err(_) => Err(silent().reacting(Reaction::FailTag)),
+                },
+                () = abandoned(&demand) => return,
+            };
+            if let Err(error) = &result
+                && error.reaction() == Reaction::DropSession
+                && me.send_message(PollerMsg::SessionFailed(session, error.clone())).is_err()
+            {
+                tracing::debug!(endpoint = %name, "the poller has gone already");
+            }
+            deliver(&cache, &name, demand, result);
+        });
     }
 
     /// A unit that is left alone answers with why: asking it would stop its neighbours again.
@@ -131,6 +145,10 @@ impl PollerState {
             .or_else(|| self.retry.fault.as_ref().map(|fault| fault.error.clone()))
             .or_else(|| self.link.report().last_error.map(|fault| fault.error))
     }
+}
+
+fn silent() -> DriverError {
+    DriverError::new(ErrorKind::Timeout, "the device did not answer before the call's deadline")
 }
 
 /// Returns once nobody waits for the demand any more.
@@ -154,7 +172,7 @@ fn deliver(
                 cache.put_condition(endpoint, condition.clone());
             }
         }
-        cache.put_reply(endpoint, demand.ask.clone(), reply.clone());
+        cache.put_reply(endpoint, demand.ask.clone(), Reply::clone(reply));
     }
     demand.answer(result);
 }

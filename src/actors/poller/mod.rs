@@ -30,7 +30,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// What a poller is told. Samples never come this way.
 #[derive(Debug)]
-pub enum PollerMsg {
+pub(crate) enum PollerMsg {
     /// Do the most urgent piece of work.
     Work,
     /// The driver has received something.

@@ -29,9 +29,10 @@ impl PollerState {
             self.link.publish(|report| report.enter(LinkState::Closed));
             return;
         }
-        let wants_session = self.slices.iter().any(|s| {
-            s.is_pushed() || (s.due <= now && !self.is_resting(s.slice.unit, now))
-        });
+        let wants_session = self
+            .slices
+            .iter()
+            .any(|s| s.is_pushed() || (s.due <= now && !self.is_resting(s.slice.unit, now)));
         if !wants_session || !self.ensure_open(None).await {
             return;
         }
@@ -128,8 +129,7 @@ impl PollerState {
         for condition in self.batch.conditions.drain(..) {
             self.cache.put_condition(self.link.name(), condition);
         }
-        let (unit, is_polled) =
-            (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
+        let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
         match result {
             Ok(()) => {
                 s.take(&mut self.batch.readings);

@@ -41,7 +41,7 @@ pub(crate) struct SliceState {
 
 impl SliceState {
     /// Makes room for a slice's tags in the cache.
-    pub(crate) fn new(slice: Slice, cache: &TagCache, nth: u32) -> Self {
+    pub(crate) fn new(slice: Slice, cache: &Arc<TagCache>, nth: u32) -> Self {
         let writer = match slice.cadence {
             Cadence::Polled { .. } => Writer::Scan(cache.scan_group(&slice.tags)),
             Cadence::Pushed => Writer::Stream(cache.stream_group(&slice.tags)),

@@ -95,18 +95,16 @@ impl PollerState {
         let report = driver.plan(&self.tags);
         let mut kept: Vec<SliceState> = std::mem::take(&mut self.slices);
         for (nth, slice) in report.slices.into_iter().enumerate() {
-            let same = kept.iter().position(|old| {
-                old.slice.tags == slice.tags && old.slice.cadence == slice.cadence
-            });
+            let same = kept
+                .iter()
+                .position(|old| old.slice.tags == slice.tags && old.slice.cadence == slice.cadence);
             self.slices.push(match same {
                 Some(at) => {
                     let mut old = kept.swap_remove(at);
                     old.slice = slice;
                     old
                 }
-                None => {
-                    SliceState::new(slice, &self.cache, u32::try_from(nth).unwrap_or(u32::MAX))
-                }
+                None => SliceState::new(slice, &self.cache, u32::try_from(nth).unwrap_or(u32::MAX)),
             });
         }
         self.reject(report.rejected);

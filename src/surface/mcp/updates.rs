@@ -86,9 +86,11 @@ impl Listener<'_> {
 
 /// Tells of changes until nobody hears.
 pub(super) async fn follow(deps: &Deps, followed: &Followed, listener: Listener<'_>) {
-    let mut changes = deps.changed();
     loop {
-        changes.mark_unchanged();
+        // Taken before the look, so that nothing can come in between unnoticed.
+        let changed = deps.cache.changed().notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
         for uri in followed.changed(deps) {
             if !listener.tell(uri).await {
                 return;
@@ -96,8 +98,6 @@ pub(super) async fn follow(deps: &Deps, followed: &Followed, listener: Listener<
         }
         // Changes meanwhile are one change.
         sleep(UPDATE_EVERY).await;
-        if changes.changed().await.is_err() {
-            return;
-        }
+        changed.await;
     }
 }

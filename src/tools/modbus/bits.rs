@@ -21,7 +21,7 @@ fn one() -> i64 {
 /// Reads bits by their 0-based address.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct BitsInput {
+pub(crate) struct BitsInput {
     /// The first bit, 0-based, as it goes on the wire.
     pub address: i64,
     /// The endpoint; may be left out where only one speaks Modbus.
@@ -44,7 +44,7 @@ pub struct BitsInput {
 
 /// Bits.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct BitsOutput {
+pub(crate) struct BitsOutput {
     endpoint: EndpointName,
     address: u32,
     count: u32,

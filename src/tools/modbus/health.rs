@@ -21,12 +21,20 @@ const ADDRESSES_MAX: usize = 100;
 
 /// Which registers a bare address means.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
     clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lowercase")]
-pub enum RegisterType {
+pub(crate) enum RegisterType {
     /// Holding registers, FC03.
     #[default]
     Holding,
@@ -64,7 +72,7 @@ fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u16>>, D::
 /// Judges registers against their limits; without addresses, the endpoint's configured tags.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct HealthInput {
+pub(crate) struct HealthInput {
     /// The endpoint; may be left out where only one speaks Modbus.
     #[arg(short, long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +97,7 @@ pub struct HealthInput {
 
 /// One judged register.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
-pub struct Judged {
+pub(super) struct Judged {
     address: u16,
     label: String,
     value: Option<f64>,
@@ -98,7 +106,7 @@ pub struct Judged {
 
 /// The registers' health.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct HealthOutput {
+pub(crate) struct HealthOutput {
     endpoint: EndpointName,
     register_type: RegisterType,
     overall: Status,
@@ -246,8 +254,7 @@ async fn read(
     let question = Ask::Read { refs };
     let (reply, provenance) = ask(deps, target, call, question, max_age_s, None).await?;
     let Reply::Readings(readings) = reply.as_ref() else { return Err(mismatched()) };
-    let value = |value: &Value, quality: Quality| {
-        (!quality.is_bad()).then(|| number(value)).flatten()
-    };
+    let value =
+        |value: &Value, quality: Quality| (!quality.is_bad()).then(|| number(value)).flatten();
     Ok((readings.iter().map(|r| value(&r.value, r.quality)).collect(), provenance))
 }

@@ -64,8 +64,7 @@ async fn block(
         Held::new(Arc::new(Reply::Block(found.block)), found.seen_uptime_ms, received)
     });
     let unit = at.unit;
-    let (reply, provenance) =
-        ask(deps, target, call, Ask::Block(at), max_age_s, scanned).await?;
+    let (reply, provenance) = ask(deps, target, call, Ask::Block(at), max_age_s, scanned).await?;
     let Reply::Block(block) = reply.as_ref() else { return Err(mismatched()) };
     let is_live = provenance.source == super::provenance::Source::Device || {
         let report = target.link.report();

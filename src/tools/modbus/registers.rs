@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use super::{block, mismatched, span, unit};
 use crate::actors::Deps;
 use crate::driver::{BlockData, BlockRef};
-use crate::model::{EndpointName, Quality, Scalar, WordOrder};
-use crate::net::words;
+use crate::model::{EndpointName, Quality, WordOrder};
+use crate::net::words::{self, Decode};
 use crate::tools::ask::MaxAge;
 use crate::tools::endpoint::pick;
 use crate::tools::provenance::Provenance;
@@ -17,80 +17,6 @@ use crate::tools::{Call, Tool, ToolError};
 /// PDU is 253 bytes, so 125 registers (Modbus Application Protocol V1.1b3, 6.3 and 6.4).
 const REGISTERS_MAX: u32 = 125;
 
-/// What the registers are read as.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
-pub enum Decode {
-    /// As they are.
-    Raw,
-    /// 16 bits, unsigned.
-    #[default]
-    Uint16,
-    /// 16 bits, signed.
-    Int16,
-    /// Two registers, unsigned.
-    Uint32,
-    /// Two registers, signed.
-    Int32,
-    /// Four registers, unsigned.
-    Uint64,
-    /// Four registers, signed.
-    Int64,
-    /// Two registers, IEEE 754.
-    Float32,
-    /// Four registers, IEEE 754.
-    Float64,
-}
-
-impl Decode {
-    fn scalar(self) -> Scalar {
-        match self {
-            Self::Raw | Self::Uint16 => Scalar::UInt16,
-            Self::Int16 => Scalar::Int16,
-            Self::Uint32 => Scalar::UInt32,
-            Self::Int32 => Scalar::Int32,
-            Self::Uint64 => Scalar::UInt64,
-            Self::Int64 => Scalar::Int64,
-            Self::Float32 => Scalar::Float32,
-            Self::Float64 => Scalar::Float64,
-        }
-    }
-}
-
-/// Byte order of values that span registers; A is the most significant byte.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "UPPERCASE")]
-#[value(rename_all = "UPPERCASE")]
-pub enum Order {
-    /// Big-endian, the Modbus habit.
-    #[default]
-    Abcd,
-    /// Words swapped.
-    Cdab,
-    /// Bytes swapped in each word.
-    Badc,
-    /// Little-endian.
-    Dcba,
-}
-
-impl From<Order> for WordOrder {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Abcd => Self::Abcd,
-            Order::Cdab => Self::Cdab,
-            Order::Badc => Self::Badc,
-            Order::Dcba => Self::Dcba,
-        }
-    }
-}
-
 fn one() -> i64 {
     1
 }
@@ -98,7 +24,7 @@ fn one() -> i64 {
 /// Reads registers by their 0-based address and decodes them.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct RegistersInput {
+pub(crate) struct RegistersInput {
     /// The first register, 0-based, as it goes on the wire.
     pub address: i64,
     /// The endpoint; may be left out where only one speaks Modbus.
@@ -116,7 +42,7 @@ pub struct RegistersInput {
     /// The byte order of values that span registers.
     #[arg(long, value_enum, ignore_case = true, default_value_t)]
     #[serde(default)]
-    pub order: Order,
+    pub order: WordOrder,
     /// The unit behind the endpoint, where it is not the endpoint's own.
     #[arg(long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,13 +55,13 @@ pub struct RegistersInput {
 
 /// Registers, raw and decoded.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct RegistersOutput {
+pub(crate) struct RegistersOutput {
     endpoint: EndpointName,
     address: u32,
     count: u32,
     unit_id: u8,
     decode: Decode,
-    order: Order,
+    order: WordOrder,
     raw_registers: Vec<u16>,
     /// Numbers; null where the bits are no finite number.
     decoded: Vec<Json>,
@@ -161,7 +87,7 @@ async fn read(
     let at = BlockRef { unit, area, address, count };
     let got = block(deps, &target, &call, at, max_age_s).await?;
     let BlockData::Registers(registers) = &got.block.data else { return Err(mismatched()) };
-    let decoded = words::decode(registers, input.decode.scalar(), input.order.into());
+    let decoded = words::decode(registers, input.decode, input.order);
     Ok(RegistersOutput {
         endpoint: target.name,
         address,

@@ -33,7 +33,7 @@ fn four() -> i64 {
 /// Lists active alarms: OPC UA conditions, and true nodes whose name says alarm.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct AlarmsInput {
+pub(crate) struct AlarmsInput {
     /// The endpoint; may be left out where only one speaks OPC UA.
     #[arg(short, long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ pub struct AlarmsInput {
 /// Where an alarm was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum AlarmSource {
+pub(super) enum AlarmSource {
     /// A condition.
     Condition,
     /// A node whose name says alarm.
@@ -64,7 +64,7 @@ pub enum AlarmSource {
 
 /// One active alarm.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
-pub struct Alarm {
+pub(super) struct Alarm {
     node_id: String,
     browse_name: String,
     value: Json,
@@ -85,7 +85,7 @@ pub struct Alarm {
 
 /// What is active.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct AlarmsOutput {
+pub(crate) struct AlarmsOutput {
     endpoint: EndpointName,
     active_alarms: Vec<Alarm>,
     active_count: usize,
@@ -204,8 +204,9 @@ fn alarm_nodes(nodes: &[BrowseNode], known: &[Alarm]) -> Vec<Alarm> {
 }
 
 fn candidates(nodes: &[BrowseNode]) -> Vec<Alarm> {
-    let is_word = |value: &Value| matches!(value, Value::I64(i) if *i != 0)
-        || matches!(value, Value::U64(u) if *u != 0);
+    let is_word = |value: &Value| {
+        matches!(value, Value::I64(i) if *i != 0) || matches!(value, Value::U64(u) if *u != 0)
+    };
     nodes
         .iter()
         .filter(|n| names_an_alarm(&n.browse_name))

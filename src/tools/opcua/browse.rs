@@ -30,7 +30,7 @@ fn two() -> i64 {
 /// Walks an OPC UA address space, depth first, at most 500 nodes.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct BrowseInput {
+pub(crate) struct BrowseInput {
     /// Where to start; the Objects folder by default.
     #[arg(default_value = "i=85")]
     #[serde(default = "objects")]
@@ -51,7 +51,7 @@ pub struct BrowseInput {
 
 /// One node.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct NodeOutput {
+pub(super) struct NodeOutput {
     node_id: String,
     browse_name: String,
     node_class: String,
@@ -62,7 +62,7 @@ pub struct NodeOutput {
 
 /// The nodes, the start first.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct BrowseOutput {
+pub(crate) struct BrowseOutput {
     endpoint: EndpointName,
     nodes: Vec<NodeOutput>,
     provenance: Provenance,

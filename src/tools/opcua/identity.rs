@@ -16,7 +16,7 @@ const NAMESPACES_MAX: usize = 100;
 /// Says what the OPC UA server is, since when it runs and what time it has.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct ServerInfoInput {
+pub(crate) struct ServerInfoInput {
     /// The endpoint; may be left out where only one speaks OPC UA.
     #[arg(short, long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub struct ServerInfoInput {
 
 /// What the server says of itself.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ServerInfoOutput {
+pub(crate) struct ServerInfoOutput {
     endpoint: EndpointName,
     /// The server's state; 0 is running (Part 5, 12.6).
     state: Option<i64>,

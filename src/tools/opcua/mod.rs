@@ -29,7 +29,7 @@ use crate::model::{Quality, Tag, Timestamp};
 
 /// One node's reading in the reference's shape.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
-pub struct NodeAnswer {
+pub(super) struct NodeAnswer {
     node_id: String,
     /// The value; null where there is none, or where it is no finite number.
     value: Json,
@@ -112,8 +112,8 @@ fn subscribed(
     let latest = deps.cache.latest(id)?;
     let age = age_ms(&latest);
     #[allow(clippy::cast_precision_loss, reason = "ages in seconds are compared, not counted")]
-    let is_new = max_age_s
-        .is_none_or(|max| max > 0.0 && age.is_some_and(|ms| ms as f64 <= max * 1000.0));
+    let is_new =
+        max_age_s.is_none_or(|max| max > 0.0 && age.is_some_and(|ms| ms as f64 <= max * 1000.0));
     if !is_new {
         return None;
     }

@@ -20,7 +20,7 @@ const NODE_ID_BYTES_MAX: usize = 4200;
 /// Reads one node's value, type, quality and time.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct ReadNodeInput {
+pub(crate) struct ReadNodeInput {
     /// The node id: `ns=2;i=5`, `ns=2;s=Tank.Level` or `nsu=urn:vendor;s=Tank.Level`.
     pub node_id: String,
     /// The endpoint; may be left out where only one speaks OPC UA.
@@ -35,7 +35,7 @@ pub struct ReadNodeInput {
 
 /// One node's reading.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ReadNodeOutput {
+pub(crate) struct ReadNodeOutput {
     endpoint: EndpointName,
     #[serde(flatten)]
     node: NodeAnswer,
@@ -70,7 +70,7 @@ impl Tool for ReadNode {
 /// Reads up to 100 nodes in as few requests as the server takes.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct ReadManyInput {
+pub(crate) struct ReadManyInput {
     /// Node ids, at most 100; a node that can't be read is an item with its error.
     #[arg(required = true)]
     pub node_ids: Vec<String>,
@@ -86,7 +86,7 @@ pub struct ReadManyInput {
 
 /// The nodes' readings, in the order asked.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ReadManyOutput {
+pub(crate) struct ReadManyOutput {
     endpoint: EndpointName,
     items: Vec<NodeAnswer>,
     provenance: Provenance,

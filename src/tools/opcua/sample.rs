@@ -26,7 +26,7 @@ const SCAN_S: i64 = 30;
 /// Listens to a node on the device until so many samples have come or the time is up.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct SampleInput {
+pub(crate) struct SampleInput {
     /// The node id.
     pub node_id: String,
     /// The endpoint; may be left out where only one speaks OPC UA.
@@ -68,7 +68,7 @@ fn three() -> f64 {
 
 /// One sample.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct SampleAnswer {
+pub(super) struct SampleAnswer {
     value: Json,
     source_timestamp: String,
     #[schemars(with = "String")]
@@ -80,7 +80,7 @@ pub struct SampleAnswer {
 
 /// What was heard.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct SampleOutput {
+pub(crate) struct SampleOutput {
     endpoint: EndpointName,
     node_id: String,
     requested_samples: i64,
@@ -175,8 +175,7 @@ impl Tool for SubscribeSample {
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         let target = pick(deps, input.endpoint.as_deref(), "opcua")?;
         let samples = clamped("samples", input.samples, 1, 200)?;
-        let interval =
-            clamped("interval_ms", input.interval_ms, INTERVAL_MIN_MS, INTERVAL_MAX_MS)?;
+        let interval = clamped("interval_ms", input.interval_ms, INTERVAL_MIN_MS, INTERVAL_MAX_MS)?;
         let timeout_s = clamped("timeout_s", input.timeout_s, 1, 60)?;
         let call = until(&call, timeout_s);
         let (read, provenance) =
@@ -203,7 +202,7 @@ impl Tool for SubscribeSample {
 /// Looks for outliers in a run of samples of one node.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct AnomalyInput {
+pub(crate) struct AnomalyInput {
     /// The node id.
     pub node_id: String,
     /// The endpoint; may be left out where only one speaks OPC UA.
@@ -226,14 +225,14 @@ pub struct AnomalyInput {
 
 /// Mean less and plus sigma standard deviations.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct Band {
+pub(super) struct Band {
     low: f64,
     high: f64,
 }
 
 /// One outlier.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct OutlierAnswer {
+pub(super) struct OutlierAnswer {
     value: f64,
     /// Its distance from the mean.
     deviation: f64,
@@ -241,7 +240,7 @@ pub struct OutlierAnswer {
 
 /// The run and its outliers.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct AnomalyOutput {
+pub(crate) struct AnomalyOutput {
     endpoint: EndpointName,
     node_id: String,
     samples: usize,
@@ -276,8 +275,7 @@ impl Tool for AnomalyScan {
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         let target = pick(deps, input.endpoint.as_deref(), "opcua")?;
         let samples = clamped("samples", input.samples, 2, 200)?;
-        let interval =
-            clamped("interval_ms", input.interval_ms, INTERVAL_MIN_MS, INTERVAL_MAX_MS)?;
+        let interval = clamped("interval_ms", input.interval_ms, INTERVAL_MIN_MS, INTERVAL_MAX_MS)?;
         if !input.sigma.is_finite() || input.sigma < 0.0 {
             return Err(ToolError::argument("sigma must be a positive number"));
         }

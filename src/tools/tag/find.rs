@@ -16,7 +16,7 @@ fn fifty() -> u32 {
 /// Finds configured tags by words of their name, description or reference.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct FindInput {
+pub(crate) struct FindInput {
     /// Words that must all occur in name, description or reference, case apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -40,7 +40,7 @@ pub struct FindInput {
 
 /// One tag.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct Found {
+pub(super) struct Found {
     tag: TagName,
     description: String,
     unit: String,
@@ -55,7 +55,7 @@ pub struct Found {
 
 /// The tags, sorted by name.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct FindOutput {
+pub(crate) struct FindOutput {
     tags: Vec<Found>,
     /// How many match in all.
     total: usize,
@@ -91,14 +91,12 @@ impl Tool for Find {
             .map(str::to_lowercase)
             .collect();
         let fits = |tag: &Tag| {
-            let text =
-                format!("{} {} {}", tag.name, tag.description, tag.address).to_lowercase();
+            let text = format!("{} {} {}", tag.name, tag.description, tag.address).to_lowercase();
             input.endpoint.as_deref().is_none_or(|e| tag.endpoint.as_ref() == e)
                 && input.area.as_deref().is_none_or(|a| tag.area.as_ref() == a)
                 && words.iter().all(|word| text.contains(word.as_str()))
         };
-        let all: Vec<_> =
-            deps.cache.tags().into_iter().filter(|(_, tag)| fits(tag)).collect();
+        let all: Vec<_> = deps.cache.tags().into_iter().filter(|(_, tag)| fits(tag)).collect();
         let after = input.cursor.as_deref();
         let mut rest = all.iter().filter(|(_, tag)| after.is_none_or(|c| tag.name.as_ref() > c));
         let limit = usize::try_from(input.limit).unwrap_or(50);

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::span::{Recorded, Span, recorded};
 use super::resolve;
+use super::span::{Recorded, Span, recorded};
 use crate::actors::Deps;
 use crate::driver::{Ask, Reply};
 use crate::model::{EndpointName, Quality, Sample, Tag, TagName, Timestamp, Window};
+use crate::store::{Gap, GapCause};
 use crate::tools::ask::{ask_device, mismatched};
 use crate::tools::endpoint::pick;
 use crate::tools::provenance::Provenance;
@@ -27,11 +28,19 @@ fn two_hundred() -> u32 {
 
 /// Where history is taken from.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
     clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum From {
+pub(crate) enum From {
     /// What this collector recorded. Costs the device nothing.
     #[default]
     Collector,
@@ -42,7 +51,7 @@ pub enum From {
 /// Gives a tag's recorded history, thinned so that minima, maxima and gaps stay.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct HistoryInput {
+pub(crate) struct HistoryInput {
     /// The tag's name.
     pub tag: String,
     /// From: `-15m`, `-1h`, `-7d`, or RFC 3339.
@@ -69,7 +78,7 @@ pub(super) fn an_hour() -> String {
 
 /// One point.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct Point {
+pub(super) struct Point {
     /// When it was received.
     ts: Timestamp,
     value: Json,
@@ -81,16 +90,17 @@ pub struct Point {
 
 /// A stretch in which samples are known to be lost.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct GapAnswer {
+pub(super) struct GapAnswer {
     since: Timestamp,
     until: Timestamp,
-    /// How many; 0 where nobody knows.
-    lost: u64,
+    /// How many; null where nobody knows.
+    lost: Option<u64>,
+    cause: &'static str,
 }
 
 /// A tag's history.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct HistoryOutput {
+pub(crate) struct HistoryOutput {
     tag: TagName,
     endpoint: EndpointName,
     unit: String,
@@ -132,9 +142,11 @@ impl Tool for History {
         let points_max = usize::try_from(input.max_points).unwrap_or(200);
         let kept = thin(&recorded.window, points_max);
         provenance.truncated = recorded.truncated;
-        provenance.age_ms = recorded.window.received.first().and_then(|first| {
-            u64::try_from(crate::clock::now().millis_since(*first)).ok()
-        });
+        provenance.age_ms = recorded
+            .window
+            .received
+            .first()
+            .and_then(|first| u64::try_from(crate::clock::now().millis_since(*first)).ok());
         let is_thinned = kept.len() < recorded.window.len();
         Ok(HistoryOutput {
             tag: tag.name.clone(),
@@ -187,8 +199,17 @@ fn point(sample: &Sample) -> Point {
     }
 }
 
-fn gap((since, until, lost): &(Timestamp, Timestamp, u64)) -> GapAnswer {
-    GapAnswer { since: *since, until: *until, lost: *lost }
+fn gap(gap: &Gap) -> GapAnswer {
+    GapAnswer {
+        since: gap.from,
+        until: gap.until,
+        lost: gap.lost,
+        cause: match gap.cause {
+            GapCause::Overrun => "samples came faster than they could be stored",
+            GapCause::Stopped => "the collector did not end properly",
+            GapCause::Damaged => "a stored record is damaged",
+        },
+    }
 }
 
 /// Chooses at most `points_max` samples: of each of equal stretches the first, the last, the

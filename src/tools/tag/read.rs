@@ -17,7 +17,7 @@ const TAGS_MAX: usize = 200;
 /// Reads the newest value of configured tags from the cache. Costs the device nothing.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct ReadInput {
+pub(crate) struct ReadInput {
     /// Tag names, at most 200.
     #[arg(required = true)]
     pub tags: Vec<String>,
@@ -25,7 +25,7 @@ pub struct ReadInput {
 
 /// One tag's newest value.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct Item {
+pub(super) struct Item {
     tag: TagName,
     /// Null where nothing usable was read.
     value: Json,
@@ -44,7 +44,7 @@ pub struct Item {
 
 /// The newest values, in the order asked.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct ReadOutput {
+pub(crate) struct ReadOutput {
     items: Vec<Item>,
     provenance: Provenance,
 }

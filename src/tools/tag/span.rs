@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use crate::actors::Deps;
 use crate::clock;
 use crate::model::{Sample, TagId, Timestamp, Window};
+use crate::store::Gap;
 use crate::tools::{Code, ToolError};
 
 /// Samples looked at for one tag and call; more are thinned before they are counted as read.
@@ -20,8 +21,8 @@ pub(super) struct Span {
 /// One tag's history over a stretch, ring and store joined.
 pub(super) struct Recorded {
     pub(super) window: Window,
-    /// Known losses: from, to, samples; 0 where nobody knows how many.
-    pub(super) gaps: Vec<(Timestamp, Timestamp, u64)>,
+    /// Known losses, oldest first.
+    pub(super) gaps: Vec<Gap>,
     pub(super) truncated: bool,
 }
 
@@ -67,23 +68,19 @@ fn instant(text: &str, now: Timestamp, name: &str) -> Result<Timestamp, ToolErro
 pub(super) async fn recorded(deps: &Deps, id: TagId, span: Span) -> Result<Recorded, ToolError> {
     let ring = deps.cache.window(id, span.since, span.until);
     let ring_begins = ring.received.first().copied().unwrap_or(span.until);
-    let mut gaps = Vec::new();
-    let (mut window, mut truncated) = (Window::default(), false);
+    let mut window = Window::default();
     // What the ring does not reach back to may stand in the store.
     let store = deps.store.clone();
-    let stored = tokio::task::spawn_blocking(move || {
-        store.window(id, span.since, span.until, SAMPLES_MAX)
-    });
+    let stored =
+        tokio::task::spawn_blocking(move || store.window(id, span.since, span.until, SAMPLES_MAX));
     let stored = stored.await.map_err(|e| storage(&e.to_string()))?;
     let stored = stored.map_err(|e| storage(&e.to_string()))?;
-    truncated |= stored.truncated;
-    gaps.extend(stored.gaps);
     for sample in stored.window.iter().filter(|s| s.received_ts < ring_begins) {
         window.push(sample);
     }
     ring.iter().for_each(|sample: Sample| window.push(sample));
     window.lost = ring.lost;
-    Ok(Recorded { window, gaps, truncated })
+    Ok(Recorded { window, gaps: stored.gaps, truncated: stored.truncated })
 }
 
 fn storage(text: &str) -> ToolError {
@@ -103,7 +100,7 @@ mod tests {
         assert!(Span::parse("2026-06-30T12:00:00Z", Some("2026-06-30T13:00:00+01:00")).is_err());
         for bad in ["", "1h", "-", "--1h", "-1x", "yesterday", "-99999999999999999999d"] {
             let parsed = Span::parse(bad, None);
-            assert!(parsed.is_err() , "{bad}");
+            assert!(parsed.is_err(), "{bad}");
         }
     }
 }

@@ -20,7 +20,7 @@ const TAGS_MAX: usize = 50;
 /// Gives statistics of tags over a stretch of recorded history. Costs the device nothing.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct StatsInput {
+pub(crate) struct StatsInput {
     /// Tag names, at most 50.
     #[arg(required = true)]
     pub tags: Vec<String>,
@@ -36,7 +36,7 @@ pub struct StatsInput {
 
 /// One tag's statistics. Mean, deviation, minimum and maximum are of Good finite numbers.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct Item {
+pub(super) struct Item {
     tag: TagName,
     unit: String,
     /// Samples of any quality.
@@ -58,7 +58,7 @@ pub struct Item {
 
 /// The statistics, in the order asked.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct StatsOutput {
+pub(crate) struct StatsOutput {
     since: Timestamp,
     until: Timestamp,
     items: Vec<Item>,
@@ -94,8 +94,8 @@ impl Tool for Stats {
             items.push(item(&tag.name, &tag.unit_text, &recorded));
         }
         let oldest = items.iter().filter_map(|item| item.first_ts).min();
-        provenance.age_ms = oldest
-            .and_then(|first| u64::try_from(crate::clock::now().millis_since(first)).ok());
+        provenance.age_ms =
+            oldest.and_then(|first| u64::try_from(crate::clock::now().millis_since(first)).ok());
         Ok(StatsOutput { since: span.since, until: span.until, items, provenance })
     }
 }

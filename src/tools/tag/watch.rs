@@ -32,7 +32,7 @@ fn a_hundred() -> u32 {
 /// Waits for new samples of tags: a long poll that goes on from its cursor.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub struct WatchInput {
+pub(crate) struct WatchInput {
     /// Tag names: `*` within a segment, `**` across segments.
     #[arg(default_value = "**")]
     #[serde(default = "everything")]
@@ -53,7 +53,7 @@ pub struct WatchInput {
 
 /// One sample.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct Seen {
+pub(super) struct Seen {
     tag: TagName,
     value: Json,
     unit: String,
@@ -66,7 +66,7 @@ pub struct Seen {
 
 /// What has come.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub struct WatchOutput {
+pub(crate) struct WatchOutput {
     samples: Vec<Seen>,
     /// Goes into the next call.
     cursor: String,
@@ -100,8 +100,8 @@ impl Tool for Watch {
         let ids: Vec<TagId> = tags.iter().map(|(id, _)| *id).collect();
         let from = match &input.cursor {
             None => deps.cache.positions(&ids),
-            Some(text) => Positions::parse(text).ok_or_else(|| {
-                ToolError::argument("cursor is not one that tag_watch gave")
+            Some(text) => text.parse::<Positions>().map_err(|error| {
+                ToolError::argument(format!("cursor is not one that tag_watch gave: {error}"))
             })?,
         };
         let limit = usize::try_from(input.limit).unwrap_or(100);
