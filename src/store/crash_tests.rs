@@ -1,0 +1,226 @@
+//! The disk dies at the nth write, for every n of a short life of the store. Whatever it kept
+//! of what it had not yet synced, the next start finds every acknowledged commit and nothing
+//! that was never committed.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use redb::{Database, StorageBackend};
+
+use super::write::Writer;
+use super::{SampleStore, open};
+use crate::model::{Column, Pages, Quality, ScanPage, TagId, Timestamp, Value};
+
+/// What the disk has of the writes since the last sync when the power is back.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    /// All: only the process died.
+    All,
+    /// None.
+    Synced,
+    /// Every other one, in no order.
+    Torn,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    synced: Vec<u8>,
+    /// Writes and changes of length since the last sync.
+    pending: Vec<Change>,
+    now: Vec<u8>,
+    left: Option<u64>,
+    operations: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write(usize, Vec<u8>),
+    Length(usize),
+}
+
+fn apply(image: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Length(len) => image.resize(*len, 0),
+        Change::Write(offset, data) => {
+            let end = offset + data.len();
+            if image.len() < end {
+                image.resize(end, 0);
+            }
+            image[*offset..end].copy_from_slice(data);
+        }
+    }
+}
+
+impl Disk {
+    fn with(image: Vec<u8>, left: Option<u64>) -> Self {
+        Self { synced: image.clone(), now: image, left, ..Self::default() }
+    }
+
+    fn spend(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        match &mut self.left {
+            Some(0) => Err(io::Error::other("the disk is dead")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn change(&mut self, change: Change) -> io::Result<()> {
+        self.spend()?;
+        apply(&mut self.now, &change);
+        self.pending.push(change);
+        Ok(())
+    }
+
+    fn image(&self, kept: Kept) -> Vec<u8> {
+        let mut image = self.synced.clone();
+        let every = match kept {
+            Kept::All => 1,
+            Kept::Synced => return image,
+            Kept::Torn => 2,
+        };
+        for change in self.pending.iter().skip(every - 1).step_by(every) {
+            apply(&mut image, change);
+        }
+        image
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Dying(Arc<Mutex<Disk>>);
+
+impl StorageBackend for Dying {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().now.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let disk = self.0.lock();
+        let offset = usize::try_from(offset).unwrap();
+        let from = disk.now.get(offset..offset + out.len());
+        out.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.lock().change(Change::Length(usize::try_from(len).unwrap()))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.spend()?;
+        disk.synced = disk.now.clone();
+        disk.pending.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).unwrap();
+        self.0.lock().change(Change::Write(offset, data.to_vec()))
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(1_790_000_000_000 + second * 1000)
+}
+
+fn start(disk: &Arc<Mutex<Disk>>, second: i64) -> Result<Writer, super::StoreError> {
+    let db = Database::builder().create_with_backend(Dying(Arc::clone(disk)))?;
+    let (mut writer, _) = open::load(db, None, at(second))?;
+    // Merges come early, so that this short life has one.
+    writer.open_segments_max = 2;
+    Ok(writer)
+}
+
+const TAGS: u32 = 40;
+
+fn value(tag: u32, second: i64) -> Value {
+    // Bits without pattern, so that records are large and merges come early.
+    let mixed = (second + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed());
+    Value::I64(mixed.rotate_left(tag % 64))
+}
+
+fn page(seconds: std::ops::Range<i64>) -> Pages {
+    let columns = (0..TAGS).map(|tag| Column {
+        values: seconds.clone().map(|second| value(tag, second)).collect(),
+        qualities: seconds.clone().map(|_| Quality::GOOD).collect(),
+    });
+    let scan = ScanPage {
+        tags: (0..TAGS).map(TagId).collect(),
+        received: seconds.clone().map(at).collect(),
+        columns: columns.collect(),
+    };
+    Pages { scans: vec![scan], streams: Vec::new(), lost: 0 }
+}
+
+/// Rows per commit, in turn: some are gathered, some are sealed at once.
+const ROWS: [i64; 6] = [5, 4, 300, 1, 1, 2];
+
+/// Lives until the disk dies; gives the seconds that were acknowledged.
+fn live(disk: &Arc<Mutex<Disk>>) -> i64 {
+    let Ok(mut writer) = start(disk, 0) else { return 0 };
+    if writer.intern(&[("a".into(), Vec::new()), ("b".into(), Vec::new())]).is_err() {
+        return 0;
+    }
+    let mut acknowledged = 0;
+    for rows in ROWS {
+        let upto = acknowledged + rows;
+        if writer.commit(&page(acknowledged..upto), &[], at(upto)).is_err() {
+            return acknowledged;
+        }
+        acknowledged = upto;
+    }
+    // The end of a proper run is a commit too, and so is the database's own farewell.
+    match writer.close_clean(at(acknowledged)) {
+        Ok(()) | Err(_) => acknowledged,
+    }
+}
+
+#[test]
+fn a_disk_that_dies_at_any_write_loses_nothing_acknowledged_and_invents_nothing() {
+    let whole = Arc::new(Mutex::new(Disk::with(Vec::new(), None)));
+    let all: i64 = ROWS.iter().sum();
+    assert_eq!(live(&whole), all);
+    let operations = whole.lock().operations;
+    assert!(operations > 60, "the life is too short to mean anything: {operations}");
+    // One segment was sealed at once, in two layers of at most 256 rows, one by a merge.
+    let image = whole.lock().image(Kept::All);
+    let writer = start(&Arc::new(Mutex::new(Disk::with(image, None))), 10_000).unwrap();
+    assert_eq!(writer.index.sealed.len(), 3);
+    for dies_at in 0..=operations {
+        let disk = Arc::new(Mutex::new(Disk::with(Vec::new(), Some(dies_at))));
+        let acknowledged = live(&disk);
+        for kept in [Kept::All, Kept::Synced, Kept::Torn] {
+            let image = disk.lock().image(kept);
+            let case = format!("dies at {dies_at}, kept {kept:?}, acknowledged {acknowledged}");
+            check(image, acknowledged, all, &case);
+        }
+    }
+}
+
+fn check(image: Vec<u8>, acknowledged: i64, all: i64, case: &str) {
+    let disk = Arc::new(Mutex::new(Disk::with(image, None)));
+    let writer = match start(&disk, 10_000) {
+        Ok(writer) => writer,
+        // Before the first commit there may be half a file: it is set aside.
+        Err(error) => {
+            assert!(error.is_damage() && acknowledged == 0, "{case}: {error}");
+            return;
+        }
+    };
+    let store = SampleStore::with(writer).unwrap();
+    for tag in [0, 17, TAGS - 1] {
+        let found = store.window(TagId(tag), at(-10), at(20_000), 100_000).unwrap();
+        assert_eq!(found.bad_records, 0, "{case}");
+        let seconds = i64::try_from(found.window.len()).unwrap();
+        assert!((acknowledged..=all).contains(&seconds), "{case}: {seconds}");
+        for (second, sample) in (0..).zip(found.window.iter()) {
+            assert_eq!(sample.received_ts, at(second), "{case}");
+            assert_eq!(sample.value, value(tag, second), "{case}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What can go wrong with the history file, in words an operator can act on.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::bytes::Malformed;
+
+/// The history could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process, or another part of this one, holds the file.
+    #[error(
+        "the history file is already open: stop the collector that holds it, or use another \
+         state directory"
+    )]
+    AlreadyOpen,
+    /// No space is left, or a quota is used up.
+    #[error("the disk of the history file is full: free some space or lower history.keep_bytes")]
+    Full,
+    /// The file or its directory may not be read or written.
+    #[error("the history file may not be read or written: check the owner of the state directory")]
+    Denied,
+    /// The disk failed in another way.
+    #[error("the history file can't be read or written: {0}")]
+    Io(io::Error),
+    /// What stands in the file can't be what this store wrote there.
+    #[error("the history file is damaged: {0}")]
+    Damaged(String),
+    /// A later version of this program wrote the file.
+    #[error("the history file has format {0}, which is newer than this program: update it")]
+    Newer(u32),
+    /// A page's columns, values, qualities and times differ in length; nothing was written.
+    #[error("a page of history has columns of unequal length")]
+    Uneven,
+    /// The store would hold more than its number of tags, groups or segments.
+    #[error("the history has reached its limit of {limit} {what}")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        limit: u64,
+    },
+}
+
+impl StoreError {
+    /// Tells whether the file itself must be set aside.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+
+    /// Tells whether the database may no longer be used as it is open now.
+    pub(super) fn ends_the_session(&self) -> bool {
+        !matches!(self, Self::Uneven)
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
+            // The library gives the first for a file that is no database, the second where one
+            // ends too early.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::DatabaseAlreadyOpen => Self::AlreadyOpen,
+            redb::Error::Io(error) => error.into(),
+            redb::Error::PreviousIo | redb::Error::DatabaseClosed => {
+                Self::Io(io::Error::other(error.to_string()))
+            }
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+macro_rules! from_parts {
+    ($($part:ident),+) => {$(
+        impl From<redb::$part> for StoreError {
+            fn from(error: redb::$part) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )+};
+}
+from_parts!(
+    DatabaseError,
+    TransactionError,
+    TableError,
+    StorageError,
+    CommitError,
+    CompactionError
+);
+
+impl From<Malformed> for StoreError {
+    fn from(error: Malformed) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// Runs work on the database; where damage makes the library panic, that is an error too.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    // What a panic leaves half done is never used again: the caller drops the database.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::Damaged("its structure is broken".to_owned())))
+}
