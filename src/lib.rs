@@ -16,6 +16,7 @@
 
 pub mod actors;
 pub mod clock;
+pub mod config;
 pub mod driver;
 pub mod model;
 pub mod surface;

@@ -24,7 +24,7 @@ pub use quality::Quality;
 pub use sample::Sample;
 pub use scale::Scale;
 pub use secret::Secret;
-pub use tag::{DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
+pub use tag::{AlarmSettings, DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
 pub use time::{TimeError, Timestamp};
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX, Value};
 pub use window::Window;

@@ -88,6 +88,17 @@ pub struct Limits {
     pub alarm_high: Option<f64>,
 }
 
+/// How a tag's alarms behave, as far as the configuration says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AlarmSettings {
+    /// Seconds a limit must be passed before the alarm counts.
+    pub delay_s: Option<f64>,
+    /// Engineering units the value must come back inside a limit before the alarm ends.
+    pub hysteresis: Option<f64>,
+    /// 1 to 1000 (OPC UA Part 5, 6.4.2), or the plant's word for it.
+    pub priority: Option<Arc<str>>,
+}
+
 /// Everything the configuration says of one point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
@@ -115,6 +126,8 @@ pub struct Tag {
     pub deadband: Option<f64>,
     /// Its limits.
     pub limits: Limits,
+    /// How passing them is alarmed.
+    pub alarm: AlarmSettings,
     /// The engineering unit.
     pub unit_text: Arc<str>,
     /// The short label of the reference's health tools.
@@ -142,6 +155,7 @@ impl Tag {
             scale: None,
             deadband: None,
             limits: Limits::default(),
+            alarm: AlarmSettings::default(),
             unit_text: "".into(),
             label: "".into(),
             description: "".into(),

@@ -1,0 +1,222 @@
+//! From a file to a [`Config`].
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::node::{At, Kind, Node};
+use super::problem::Desk;
+use super::section::Section;
+use super::want::found;
+use super::{Config, Doors, History, LeftOut, Problem, Sources, check, file, toml_tree, yaml_tree};
+use crate::model::{EndpointName, TagName};
+
+/// The keys of the file's top level. `targets` is the reference's other name for `endpoints`.
+const TOP_KEYS: [&str; 4] = ["endpoints", "targets", "history", "doors"];
+
+/// A century: samples older than the plant are a mistake.
+const KEEP_DAYS_MAX: i64 = 36_500;
+
+/// Less than this holds no sealed page of history.
+const KEEP_BYTES_MIN: i64 = 1 << 20;
+
+/// A commit waits for the disk: more than a hundred a second wear it out and win nothing.
+const COMMIT_MS_MIN: i64 = 10;
+
+/// A crash loses what isn't committed: more than an hour is no history.
+const COMMIT_MS_MAX: i64 = 3_600_000;
+
+/// Reads a configuration; without a file it is empty, and says so.
+///
+/// One bad endpoint or tag is among the problems and left out.
+///
+/// # Errors
+/// Nothing of the file can be used: it can't be read, is too big, not UTF-8, or no TOML or YAML.
+pub fn load(path: Option<&Path>, sources: Sources<'_>) -> Result<Config, Vec<Problem>> {
+    let Some(path) = path else {
+        let mut desk = Desk::new(Path::new("config.toml"));
+        let hint = "name one with --config, or write ~/.ot-aiops/config.toml";
+        desk.warn(At::NONE, "", "there is no configuration file".into(), hint);
+        return Ok(Config { problems: desk.finish(), ..Config::default() });
+    };
+    let mut desk = Desk::new(path);
+    let Some(root) = tree(path, &mut desk) else { return Err(desk.finish()) };
+    let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut loader = Loader {
+        sources,
+        dir,
+        desk,
+        endpoints: HashMap::new(),
+        tags: HashMap::new(),
+        was: Vec::new(),
+        out: Config { path: Some(path.to_path_buf()), ..Config::default() },
+    };
+    if loader.root(&root) { Ok(loader.finish()) } else { Err(loader.desk.finish()) }
+}
+
+/// Reads a file into the tree of its format, or says at the desk why it can't.
+fn tree(path: &Path, desk: &mut Desk) -> Option<Node> {
+    let format = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if !["toml", "yaml", "yml"].contains(&format) {
+        let message = "the file's ending must be .toml, .yaml or .yml".to_owned();
+        desk.error(At::NONE, "", message, "it says how the file is read");
+        return None;
+    }
+    let text = match file::read_text(path, file::CONFIG_BYTES_MAX) {
+        Ok(text) => text,
+        Err(fault) => {
+            desk.error(fault.at, "", fault.message, fault.hint);
+            return None;
+        }
+    };
+    let tree = match format {
+        "toml" => toml_tree::parse(&text),
+        _ => yaml_tree::parse(&text).map_err(|fault| vec![fault]),
+    };
+    tree.map_err(|faults| {
+        for fault in faults {
+            desk.error(fault.at, "", fault.message, "");
+        }
+    })
+    .ok()
+}
+
+/// Where a name was first used.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) file: Arc<Path>,
+    pub(super) at: At,
+}
+
+/// A former name that a tag lays claim to.
+pub(super) struct Claim {
+    pub(super) was: TagName,
+    pub(super) tag: TagName,
+    pub(super) endpoint: EndpointName,
+    pub(super) place: Place,
+}
+
+/// Builds a [`Config`] while it walks the tree.
+pub(super) struct Loader<'a> {
+    pub(super) sources: Sources<'a>,
+    /// What relative paths in the file start from.
+    pub(super) dir: PathBuf,
+    pub(super) desk: Desk,
+    pub(super) endpoints: HashMap<EndpointName, At>,
+    pub(super) tags: HashMap<TagName, Place>,
+    pub(super) was: Vec<Claim>,
+    pub(super) out: Config,
+}
+
+impl Loader<'_> {
+    /// Tells whether the file is a table at all.
+    fn root(&mut self, root: &Node) -> bool {
+        let Some(top) = Section::of(root, "the configuration", &mut self.desk) else {
+            return false;
+        };
+        top.check_keys(&TOP_KEYS, "the configuration", &mut self.desk);
+        if let Some(entry) = top.get("history")
+            && let Some(section) = Section::of(&entry.value, "history", &mut self.desk)
+        {
+            self.out.history = history(section, &mut self.desk);
+        }
+        if let Some(entry) = top.get("doors")
+            && let Some(section) = Section::of(&entry.value, "doors", &mut self.desk)
+        {
+            self.out.doors = doors(section, &mut self.desk);
+        }
+        for entry in ["endpoints", "targets"].iter().filter_map(|key| top.get(key)) {
+            match &entry.value.kind {
+                Kind::List(items) => items.iter().for_each(|item| self.endpoint(item)),
+                Kind::Null => {}
+                _ => {
+                    let got = found(&entry.value);
+                    let message = format!("`{}` must be a list of endpoints, not {got}", entry.key);
+                    self.desk.error(entry.at, &entry.key, message, "begin each with [[endpoints]]");
+                }
+            }
+        }
+        if self.endpoints.is_empty() && self.desk.errors() == 0 {
+            let message = "no endpoints are configured".to_owned();
+            self.desk.warn(At::NONE, "endpoints", message, "add one with [[endpoints]]");
+        }
+        true
+    }
+
+    /// Notes a tag that an error has left out, where it has a name to be known by.
+    pub(super) fn leave_out_tag(&mut self, endpoint: EndpointName, tag: Option<TagName>) {
+        if tag.is_some() {
+            self.out.left_out.push(LeftOut { endpoint, tag });
+        }
+    }
+
+    fn finish(mut self) -> Config {
+        self.settle_former_names();
+        for plan in check(&self.out, self.sources.protocols) {
+            if !plan.over_budget {
+                continue;
+            }
+            let fastest = plan.scan_classes.first();
+            let times = fastest.map_or((0, 0), |class| (class.scan_ms, class.real_scan_ms));
+            let message = format!(
+                "its scans need {:.1} requests a second and its budget is {:.1}: \
+                 scans of {} ms will take {} ms",
+                plan.requests_per_s_needed, plan.budget_requests_per_s, times.0, times.1
+            );
+            let at = self.endpoints.get(&plan.endpoint).copied().unwrap_or_default();
+            self.desk.on_endpoint(Some(plan.endpoint));
+            let hint = "raise scan_ms, or budget.requests_per_s where the device can bear it";
+            self.desk.warn(at, "budget", message, hint);
+        }
+        self.out.problems = self.desk.finish();
+        self.out
+    }
+
+    /// Takes former names back that are somebody's name now, or claimed twice: a history has
+    /// one heir.
+    fn settle_former_names(&mut self) {
+        let mut heirs: HashMap<TagName, TagName> = HashMap::new();
+        for claim in std::mem::take(&mut self.was) {
+            let heir = if self.tags.contains_key(&claim.was) {
+                claim.was.clone()
+            } else {
+                heirs.entry(claim.was.clone()).or_insert_with(|| claim.tag.clone()).clone()
+            };
+            if heir == claim.tag {
+                continue;
+            }
+            let specs = self.out.endpoints.iter_mut().chain(&mut self.out.disabled);
+            let tags = specs.filter(|s| s.name == claim.endpoint).flat_map(|s| &mut s.tags);
+            for tag in tags.filter(|tag| tag.name == claim.tag) {
+                Arc::make_mut(tag).was.retain(|was| *was != claim.was);
+            }
+            let before = self.desk.turn_to(claim.place.file);
+            self.desk.on_endpoint(Some(claim.endpoint));
+            self.desk.on_tag(Some(claim.tag));
+            let message = format!("`was` names {}, whose history belongs to {heir}", claim.was);
+            let hint = "a former name goes to one tag, and only while no tag has it";
+            self.desk.warn(claim.place.at, "was", message, hint);
+            self.desk.turn_to(before);
+            self.desk.on_tag(None);
+        }
+    }
+}
+
+fn history(section: Section<'_>, desk: &mut Desk) -> History {
+    section.check_keys(&["keep_days", "keep_bytes", "commit_ms"], "history", desk);
+    let default = History::default();
+    let days = section.whole("keep_days", 1..=KEEP_DAYS_MAX, desk);
+    let bytes = section.whole("keep_bytes", KEEP_BYTES_MIN..=i64::MAX, desk);
+    let commit = section.whole("commit_ms", COMMIT_MS_MIN..=COMMIT_MS_MAX, desk);
+    History {
+        keep_days: days.unwrap_or(default.keep_days),
+        keep_bytes: bytes.unwrap_or(default.keep_bytes),
+        commit_ms: commit.unwrap_or(default.commit_ms),
+    }
+}
+
+fn doors(section: Section<'_>, desk: &mut Desk) -> Doors {
+    section.check_keys(&["agent_group", "operator_group"], "doors", desk);
+    let mut group = |key| section.text(key, desk).map(|text| text.to_string());
+    Doors { agent_group: group("agent_group"), operator_group: group("operator_group") }
+}
