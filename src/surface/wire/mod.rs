@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use flight::{Admission, Flight};
 pub(crate) use lines::{INVALID_REQUEST, LINE_BYTES_MAX, Line, Lines, refusal_of, rejection};
-use outbox::Outbox;
+pub(crate) use outbox::Outbox;
 
 /// Requests handed on and not yet answered before reading stops: above the 32 calls and the
 /// standing subscriptions of a session, so that cancellations are still read.

@@ -14,7 +14,7 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// Lines on their way out.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     state: Mutex<State>,
     /// Fires at every change of the state.
     moved: Notify,
@@ -40,7 +40,7 @@ enum Phase {
 
 impl Outbox {
     /// Queues a line; what ended takes nothing.
-    pub(super) fn push(&self, line: Vec<u8>) {
+    pub(crate) fn push(&self, line: Vec<u8>) {
         {
             let mut state = self.state.lock();
             if state.phase != Phase::Open {
@@ -53,7 +53,7 @@ impl Outbox {
     }
 
     /// Lets nothing more in; what is queued still goes out.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         {
             let mut state = self.state.lock();
             if state.phase == Phase::Open {
@@ -64,17 +64,17 @@ impl Outbox {
     }
 
     /// Waits until less than `bytes` are unsent, or nothing more goes out.
-    pub(super) async fn below(&self, bytes: usize) {
+    pub(crate) async fn below(&self, bytes: usize) {
         self.until(|state| state.unsent_bytes < bytes || state.phase == Phase::Ended).await;
     }
 
     /// Waits until nothing more goes out.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.until(|state| state.phase == Phase::Ended).await;
     }
 
     /// Tells whether nothing more goes out.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.state.lock().phase == Phase::Ended
     }
 
@@ -82,7 +82,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The peer is gone, or took nothing for `stall`.
-    pub(super) async fn write_all(
+    pub(crate) async fn write_all(
         &self,
         mut write: impl AsyncWrite + Unpin,
         stall: Duration,

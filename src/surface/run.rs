@@ -1,0 +1,216 @@
+//! A collector as a process: claim, start, doors, signals, end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::door::{self, Attendance, Attending, DoorOptions};
+use super::notify::notify_service_manager;
+use super::state::{Claim, StateDir, StateError};
+use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError};
+use crate::driver::Protocol;
+
+/// The doors stand within this, or something is very wrong with the machine.
+const OPEN_MAX: Duration = Duration::from_secs(10);
+/// The end of everything: 5 s are promised, the process itself needs a little.
+const STOP_MAX: Duration = Duration::from_millis(4900);
+
+/// What a collector is run with.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The configuration file; `None` runs without endpoints.
+    pub config: Option<PathBuf>,
+    /// The state directory.
+    pub state: StateDir,
+    /// Ends this long after the last session did; `None` runs until told to end.
+    pub exit_idle: Option<Duration>,
+    /// Whether the plant is our own simulation.
+    pub plant: Plant,
+    /// The protocols of this build.
+    pub protocols: &'static [Protocol],
+    /// Who may pass the doors.
+    pub doors: DoorOptions,
+}
+
+/// Why a collector did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state directory is not ours.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The collector did not start.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The doors did not open.
+    #[error("the doors did not open within {} s; the log says why", OPEN_MAX.as_secs())]
+    Doors,
+    /// The system gave no runtime or no signals.
+    #[error("the system refused a runtime or a signal: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs a collector to its end on a runtime of its own, and reports on stderr.
+#[must_use]
+pub fn run(options: RunOptions) -> ExitCode {
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::from)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(host(options));
+            runtime.shutdown_timeout(Duration::from_millis(50));
+            ended
+        });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let is_owned = matches!(error, RunError::State(StateError::Owned { .. }));
+            ExitCode::from(if is_owned { 3 } else { 2 })
+        }
+    }
+}
+
+/// Runs a collector until SIGTERM, SIGINT, or until nobody has needed it for long enough.
+///
+/// # Errors
+/// It could not start.
+pub async fn host(options: RunOptions) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let claim = Arc::new(options.state.claim()?);
+    let attendance = Attendance::default();
+    let setup = Setup {
+        config: options.config,
+        state_dir: options.state.path().to_owned(),
+        plant: options.plant,
+        protocols: options.protocols,
+        env: |name| std::env::var(name).ok(),
+    };
+    let serve = |deps| serve_doors(deps, &claim, &options.doors, &attendance);
+    let collector = Collector::start(setup, serve).await?;
+    let mut attending = attendance.watch();
+    collector.open_doors()?;
+    let opened = timeout(OPEN_MAX, attending.wait_for(|now| now.open)).await;
+    if !matches!(opened, Ok(Ok(_))) {
+        collector.stop().await;
+        return Err(RunError::Doors);
+    }
+    drop(opened);
+    eprintln!("ready state={} pid={}", options.state.path().display(), std::process::id());
+    notify_service_manager("READY=1");
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::End => break,
+                Told::Reload => reload(collector.deps()).await,
+            },
+            () = idle(&mut attending, options.exit_idle) => {
+                tracing::info!("nobody has asked for a while");
+                break;
+            }
+        }
+    }
+    notify_service_manager("STOPPING=1");
+    if timeout(STOP_MAX, collector.stop()).await.is_err() {
+        tracing::warn!("the collector was cut off");
+    }
+    Ok(())
+}
+
+fn serve_doors(
+    deps: Deps,
+    claim: &Arc<Claim>,
+    options: &DoorOptions,
+    attendance: &Attendance,
+) -> ServeDoors {
+    let (claim, options, attendance) = (claim.clone(), options.clone(), attendance.clone());
+    Arc::new(move |cancel| {
+        let (deps, claim) = (deps.clone(), claim.clone());
+        let (options, attendance) = (options.clone(), attendance.clone());
+        async move {
+            let served = door::serve(deps, &claim, &options, &attendance, cancel).await;
+            served.map_err(|error| error.to_string())
+        }
+        .boxed()
+    })
+}
+
+async fn reload(deps: &Deps) {
+    match deps.reload().await {
+        Ok(reloaded) => tracing::info!(?reloaded, "the configuration was read again"),
+        Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+    }
+}
+
+/// Waits until no session has been open for `idle_for` on end.
+async fn idle(attending: &mut watch::Receiver<Attending>, idle_for: Option<Duration>) {
+    let Some(idle_for) = idle_for else { return std::future::pending().await };
+    loop {
+        if attending.wait_for(|now| now.sessions == 0).await.is_err() {
+            return;
+        }
+        let busy = attending.wait_for(|now| now.sessions > 0);
+        if timeout(idle_for, busy).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Told {
+    End,
+    Reload,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_counts_from_the_last_session() {
+        let (told, mut heard) = watch::channel(Attending { open: true, sessions: 0 });
+        let started = tokio::time::Instant::now();
+        let coming = async {
+            for sessions in [1, 2, 1, 0] {
+                tokio::time::sleep(Duration::from_secs(8)).await;
+                told.send_modify(|now| now.sessions = sessions);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = idle(&mut heard, Some(Duration::from_secs(10))) => {}
+            () = coming => {}
+        }
+        assert_eq!(started.elapsed(), Duration::from_secs(8 * 4 + 10));
+    }
+}
