@@ -15,6 +15,7 @@
 //! | F0 | `model` |
 
 pub mod actors;
+pub mod cache;
 pub mod clock;
 pub mod driver;
 pub mod model;

@@ -9,7 +9,7 @@ mod quality;
 mod sample;
 mod scale;
 mod secret;
-
+mod stats;
 mod tag;
 mod time;
 mod value;
@@ -24,6 +24,7 @@ pub use quality::Quality;
 pub use sample::Sample;
 pub use scale::Scale;
 pub use secret::Secret;
+pub use stats::Stats;
 pub use tag::{DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
 pub use time::{TimeError, Timestamp};
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX, Value};
