@@ -1,0 +1,176 @@
+//! Reading on from where one was: what came since, oldest first, and how much was missed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::TagCache;
+use super::gather::Gathering;
+use super::group::{Group, Way};
+use super::positions::{POSITION_GROUPS_MAX, Position, Positions};
+use super::protocol::count;
+use super::raw::{Raw, Span};
+use crate::model::{Sample, TagId};
+
+/// What came since a position.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Since {
+    /// The samples, in the order they were received.
+    pub samples: Vec<(TagId, Sample)>,
+    /// Where to go on.
+    pub next: Positions,
+    /// Samples that are gone: exact for the same tags in the same groups, at least one for each
+    /// streamed tag that missed some while that changed.
+    pub lost: u64,
+    /// The position was another run's: nothing can be said of what came between.
+    pub other_run: bool,
+}
+
+/// The asked tags of one group.
+pub(super) struct Asked {
+    pub(super) group: Arc<Group>,
+    /// In the order of their columns.
+    pub(super) columns: Vec<(usize, TagId)>,
+}
+
+impl Asked {
+    /// Tells these columns from others of the same group.
+    pub(super) fn hash(&self) -> u32 {
+        // FNV-1a, 32 bits: stable within a run, which is all a position lives.
+        self.columns.iter().fold(0x811C_9DC5_u32, |hash, (_, id)| {
+            id.0.to_le_bytes()
+                .iter()
+                .fold(hash, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+        })
+    }
+
+    /// Counts the samples a streamed tag ever got up to a time.
+    pub(super) fn total(&self, column: usize, upto: i64) -> u64 {
+        let mut raw = Raw::default();
+        let newer = Span::Between { since: upto.saturating_add(1), until: i64::MAX };
+        self.group.read(column, newer, &mut raw);
+        if raw.len() == 0 { self.group.readable(column).end } else { raw.first }
+    }
+
+    /// Gives the position after all it has.
+    pub(super) fn now(&self) -> Position {
+        let upto = self.group.upto();
+        match self.group.way() {
+            Way::Scan => Position { count: self.group.readable(0).end, part: 0, upto },
+            Way::Stream => Position {
+                count: self.columns.iter().map(|(column, _)| self.total(*column, upto)).sum(),
+                part: self.hash(),
+                upto,
+            },
+        }
+    }
+}
+
+impl TagCache {
+    /// Gives the position after everything the tags have got so far.
+    #[must_use]
+    pub fn positions(&self, ids: &[TagId]) -> Positions {
+        let next_group = self.groups.read().next_id();
+        let asked = self.asked(ids).0;
+        let at = asked.into_iter().map(|(id, asked)| (id, asked.now())).collect();
+        Positions { run: self.run, next_group, at }
+    }
+
+    /// Gives what the tags have got since a position, at most `limit` samples, oldest first.
+    ///
+    /// Nothing that was restored is delivered. Tags of a group that existed before the position
+    /// and is not in it start from now.
+    #[must_use]
+    pub fn read_since(&self, ids: &[TagId], from: &Positions, limit: usize) -> Since {
+        if from.run != self.run {
+            return Since { next: self.positions(ids), other_run: true, ..Since::default() };
+        }
+        let next_group = self.groups.read().next_id();
+        let (asked, between) = self.asked(ids);
+        let mut gathering = Gathering::new(limit);
+        for (_, asked) in asked.iter().filter(|(id, _)| is_new(**id, from)) {
+            self.gather_left(asked, from, &mut gathering);
+        }
+        gathering.settle_left();
+        for (id, asked) in &asked {
+            match from.at.get(id) {
+                Some(start) => gathering.gather(asked, Some(*start), &self.codes),
+                None if is_new(*id, from) => gathering.gather(asked, None, &self.codes),
+                None => gathering.skip(asked),
+            }
+        }
+        let (samples, mut at, lost) = gathering.settle();
+        for left in between {
+            if let Some(position) = from.at.get(&left) {
+                at.entry(left).or_insert(*position);
+            }
+        }
+        let next = Positions { run: self.run, next_group, at };
+        Since { samples, next, lost, other_run: false }
+    }
+
+    /// Sorts tags by the group they are in, and names the groups that tags between two have
+    /// left: their positions are needed again when the tags are placed.
+    fn asked(&self, ids: &[TagId]) -> (BTreeMap<u32, Asked>, BTreeSet<u32>) {
+        let mut asked: BTreeMap<u32, Asked> = BTreeMap::new();
+        let mut between = BTreeSet::new();
+        for id in ids {
+            let Some(slot) = self.slots.get(*id) else { continue };
+            let entry = slot.read();
+            let Some(place) = &entry.place else {
+                between.extend(entry.left().map(|left| left.group));
+                continue;
+            };
+            let group = &place.group;
+            if asked.len() == POSITION_GROUPS_MAX && !asked.contains_key(&group.id) {
+                continue;
+            }
+            let new = || Asked { group: Arc::clone(group), columns: Vec::new() };
+            asked.entry(group.id).or_insert_with(new).columns.push((place.column, *id));
+        }
+        for asked in asked.values_mut() {
+            asked.columns.sort_unstable();
+            asked.columns.dedup();
+        }
+        (asked, between)
+    }
+
+    /// Gathers what tags got, since the position, in a group they have left.
+    fn gather_left(&self, asked: &Asked, from: &Positions, to: &mut Gathering) {
+        for (_, id) in &asked.columns {
+            let Some(slot) = self.slots.get(*id) else { continue };
+            let entry = slot.read();
+            let Some(past) = &entry.past else { continue };
+            let known = entry.left().find_map(|left| Some((left, *from.at.get(&left.group)?)));
+            let (left, position) = match (known, entry.left().last()) {
+                (Some(known), _) => known,
+                // It joined the asked tags since: it starts with its present group.
+                (None, None) => continue,
+                (None, Some(oldest)) if oldest.group < from.next_group => continue,
+                (None, Some(_)) if entry.has_forgotten_groups() => {
+                    to.miss(1);
+                    continue;
+                }
+                (None, Some(oldest)) => (oldest, Position::BEGIN),
+            };
+            let mut first = past.known_at(position.upto);
+            if left.way == Way::Scan {
+                // Of the row that was cut the first columns are delivered.
+                let delivered = count(left.column) < u64::from(position.part);
+                first += usize::from(delivered);
+                let row = position.count + u64::from(delivered);
+                if entry.left().next().is_some_and(|newest| newest.group == left.group) {
+                    to.miss(past.live_row().saturating_sub(row));
+                }
+            } else if past.live_row() > 0 && past.is_cut_after(position.upto) {
+                to.miss(1);
+            }
+            for at in first..past.len() {
+                to.push_left(*id, past.sample(at, &self.codes));
+            }
+        }
+    }
+}
+
+fn is_new(group: u32, from: &Positions) -> bool {
+    group >= from.next_group && !from.at.contains_key(&group)
+}

@@ -1,0 +1,185 @@
+//! Making groups, and moving tags between them without losing their history.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::TagCache;
+use super::bytes::Purpose;
+use super::group::{Group, Way, rows_that_fit};
+use super::past::{Columns, Origin};
+use super::protocol::{count, index};
+use super::slots::{Entry, Left, Place};
+use super::write::{ScanWriter, StreamWriter};
+use crate::model::TagId;
+
+/// Groups that every tag has left wait for the store to take their last rows; more than this
+/// many replans between two commits are a fault, and what they drop is counted.
+const RETIRED_MAX: usize = 64;
+
+/// What one sample of a past takes at most, besides its cell.
+const PAST_SAMPLE_BYTES: u64 = 25;
+
+/// Every group there is.
+#[derive(Default)]
+pub(super) struct Groups {
+    live: Vec<Arc<Group>>,
+    retired: VecDeque<Arc<Group>>,
+    next_id: u32,
+    /// Somebody takes pages, so what is retired is worth keeping.
+    pub(super) taken: bool,
+    /// Groups dropped before their last samples were taken, with all they ever got.
+    dropped: Vec<(u32, u64)>,
+}
+
+impl Groups {
+    pub(super) fn live(&self) -> &[Arc<Group>] {
+        &self.live
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.live.iter().chain(&self.retired)
+    }
+
+    pub(super) fn next_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// Hands out the groups that were left, for their last rows, and those that were dropped.
+    pub(super) fn take_retired(&mut self) -> (VecDeque<Arc<Group>>, Vec<(u32, u64)>) {
+        (std::mem::take(&mut self.retired), std::mem::take(&mut self.dropped))
+    }
+
+    /// Takes a group that all its tags have left off the list.
+    pub(super) fn retire_if_left(&mut self, group: &Arc<Group>) {
+        if !group.is_left_by_all() {
+            return;
+        }
+        self.live.retain(|live| live.id != group.id);
+        group.give_up_room();
+        if self.taken {
+            self.retired.push_back(Arc::clone(group));
+        }
+        while self.retired.len() > RETIRED_MAX {
+            let oldest = self.retired.pop_front();
+            self.dropped.extend(oldest.map(|group| (group.id, group.samples_ever())));
+        }
+    }
+}
+
+impl TagCache {
+    /// Makes the writer of tags that are scanned together, in the order of their readings.
+    ///
+    /// A tag moves here from the group it was in, and its history stays readable. The same tags
+    /// in the same order get their group back once its writer is dropped.
+    #[must_use]
+    pub fn scan_group(self: &Arc<Self>, tags: &[TagId]) -> ScanWriter {
+        ScanWriter::new(Arc::clone(self), self.group(Way::Scan, tags))
+    }
+
+    /// Makes the writer of tags that stream, one by one.
+    ///
+    /// A tag moves here as it does to a scan group.
+    #[must_use]
+    pub fn stream_group(self: &Arc<Self>, tags: &[TagId]) -> StreamWriter {
+        StreamWriter::new(Arc::clone(self), self.group(Way::Stream, tags))
+    }
+
+    fn group(&self, way: Way, tags: &[TagId]) -> Arc<Group> {
+        let mut groups = self.groups.write();
+        if let Some(group) = groups.live.iter().find(|group| group.claim(way, tags)) {
+            return Arc::clone(group);
+        }
+        let floor = self.clear_out(&mut groups, tags);
+        let wanted = match way {
+            Way::Scan => self.limits.rows_per_group,
+            Way::Stream => self.limits.samples_per_stream,
+        };
+        let rows = rows_that_fit(way, tags.len(), wanted, self.bytes.room(Purpose::Rings));
+        let group = Arc::new(Group::new(groups.next_id, way, tags, rows, floor, &self.bytes));
+        groups.next_id += 1;
+        for (column, id) in tags.iter().enumerate() {
+            let Some(slot) = self.slots.make(*id) else { continue };
+            let place = Place { group: Arc::clone(&group), column };
+            // Named twice in one group: the last column counts.
+            if let Some(twice) = slot.write().place.replace(place) {
+                twice.group.leave(twice.column);
+            }
+            self.unplaced.lock().remove(id);
+        }
+        groups.live.push(Arc::clone(&group));
+        group
+    }
+
+    /// Takes tags out of the groups they are in, and gives the time of their newest sample.
+    ///
+    /// A group that loses a tag and has no writer loses the others too: nothing will be
+    /// appended to it again, and its memory is wanted.
+    fn clear_out(&self, groups: &mut Groups, tags: &[TagId]) -> i64 {
+        let mut floor = i64::MIN;
+        let mut alike = Arc::from([]);
+        let mut losing: Vec<Arc<Group>> = Vec::new();
+        for (nth, id) in tags.iter().enumerate() {
+            let Some(slot) = self.slots.get(*id) else { continue };
+            let mut entry = slot.write();
+            if let Some(old) = self.detach(&mut entry, tags.len() - nth, &mut alike)
+                && !losing.iter().any(|known| known.id == old.id)
+            {
+                losing.push(old);
+            }
+            let last = entry.past.as_ref().and_then(|past| past.last_live());
+            floor = floor.max(last.unwrap_or(i64::MIN));
+        }
+        for old in losing {
+            if !old.is_written() {
+                let left = old.tags.len();
+                for (column, id) in old.tags.iter().enumerate().filter(|(c, _)| old.has(*c)) {
+                    let Some(slot) = self.slots.get(*id) else { continue };
+                    if self.detach(&mut slot.write(), left - column, &mut alike).is_some() {
+                        self.unplaced.lock().insert(*id);
+                    }
+                }
+            }
+            groups.retire_if_left(&old);
+        }
+        floor
+    }
+
+    /// Turns what a tag has in its ring into its past, with the past it had before.
+    fn detach(
+        &self,
+        entry: &mut Entry,
+        sharers: usize,
+        alike: &mut Arc<[i64]>,
+    ) -> Option<Arc<Group>> {
+        let Place { group, column } = entry.place.take()?;
+        group.leave(column);
+        entry.leave(Left { group: group.id, column, way: group.way() });
+        if group.readable(column).is_empty() {
+            return Some(group);
+        }
+        let mut columns = Columns::default();
+        let mut older_live = false;
+        if let Some(past) = &entry.past {
+            columns.push_past(past);
+            columns.keep_before(group.start_time(column));
+            older_live = past.last_live().is_some();
+        }
+        let first = group.carry(column, &mut columns);
+        let origin = Origin {
+            seen_uptime_ms: group.seen_uptime_ms(column),
+            // The rows of two rings are not numbered alike.
+            live_row: if older_live { 0 } else { first },
+            samples_max: self.past_samples_max(sharers),
+        };
+        entry.past = columns.seal(&origin, alike, &self.bytes).map(Arc::new);
+        Some(group)
+    }
+
+    /// Gives how long a past may be where `sharers` tags want one; its newest sample always
+    /// fits.
+    pub(super) fn past_samples_max(&self, sharers: usize) -> usize {
+        let each = self.bytes.room(Purpose::Pasts) / count(sharers.max(1));
+        let longest = self.limits.rows_per_group.max(self.limits.samples_per_stream);
+        index(each / PAST_SAMPLE_BYTES).clamp(1, longest.max(1))
+    }
+}

@@ -1,0 +1,248 @@
+//! The writers: one for each group, by ownership.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::TagCache;
+use super::cells::Content;
+use super::codes::{CELL, Kind};
+use super::group::{Group, Rings};
+use super::lines::LINE_ROWS;
+use super::protocol::count;
+use super::raw::NO_SOURCE;
+use super::stream::source_fits;
+use crate::clock;
+use crate::model::{Quality, Sample, TagId, Timestamp, Value};
+
+/// What becomes of the last values in an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastValue {
+    /// They stay, with the outage's quality; what is Bad already stays as it is, and a tag that
+    /// was never read is waiting for its first data.
+    Kept,
+    /// They go.
+    Dropped,
+}
+
+/// Appends to a scan group, row by row.
+///
+/// The only writer of its group: drop it before the same tags are grouped anew.
+pub struct ScanWriter {
+    cache: Arc<TagCache>,
+    group: Arc<Group>,
+}
+
+/// Appends to the tags of a stream group, one by one.
+///
+/// The only writer of its group: drop it before the same tags are grouped anew.
+pub struct StreamWriter {
+    cache: Arc<TagCache>,
+    group: Arc<Group>,
+    columns: HashMap<TagId, usize>,
+}
+
+impl Drop for ScanWriter {
+    fn drop(&mut self) {
+        self.group.release();
+    }
+}
+
+impl Drop for StreamWriter {
+    fn drop(&mut self) {
+        self.group.release();
+    }
+}
+
+impl ScanWriter {
+    pub(super) fn new(cache: Arc<TagCache>, group: Arc<Group>) -> Self {
+        Self { cache, group }
+    }
+
+    /// Gives the tags, in the order of their readings.
+    #[must_use]
+    pub fn tags(&self) -> &[TagId] {
+        &self.group.tags
+    }
+
+    /// Appends one row: a reading for each tag, in the group's order.
+    ///
+    /// `received` becomes later than the row before where it is not; a tag without a reading
+    /// gets Null and Bad.
+    pub fn append(&mut self, received: Timestamp, readings: &[(Value, Quality)]) {
+        self.append_row(received, readings);
+        self.group.has_seen();
+        self.cache.changed.notify_waiters();
+    }
+
+    /// Appends the edge of an outage: one row, however often the outage is reported.
+    ///
+    /// The link did not prove alive: samples go on ageing.
+    pub fn append_outage(&mut self, at: Timestamp, quality: Quality, keep: LastValue) {
+        let edges: Vec<Edge> =
+            self.tags().iter().map(|id| self.cache.edge(*id, quality, keep)).collect();
+        if edges.iter().all(|edge| edge.is_known) {
+            return;
+        }
+        let row: Vec<_> = edges.into_iter().map(|edge| (edge.value, edge.quality)).collect();
+        self.append_row(at, &row);
+        self.cache.changed.notify_waiters();
+    }
+
+    fn append_row(&mut self, received: Timestamp, readings: &[(Value, Quality)]) {
+        let Self { cache, group } = self;
+        let Rings::Scan(ring) = &group.rings else { return };
+        let row = ring.head().next_row();
+        let oldest = (row + 1).saturating_sub(ring.head().slots());
+        let time = group.later(received);
+        let encode = |(column, reading): (usize, &(Value, Quality))| {
+            let (value, quality) = reading;
+            if let Some((kind, bits)) = Kind::of(value) {
+                let code = cache.codes.code(kind, *quality);
+                if code != CELL {
+                    return (bits, code);
+                }
+            }
+            let content = Content { value: value.clone(), quality: *quality, source: None };
+            group.cells.put(column, row, oldest, content);
+            (row, CELL)
+        };
+        let width = group.tags.len();
+        if row + 1 == ring.head().slots() {
+            cache.outlive_past(group, 0..width);
+        }
+        if readings.len() >= width {
+            ring.append(time, readings.iter().take(width).enumerate().map(encode));
+        } else {
+            let none = (Value::Null, Quality::BAD);
+            let padded = readings.iter().chain(std::iter::repeat(&none));
+            ring.append(time, padded.take(width).enumerate().map(encode));
+        }
+        group.has_got(time);
+        if row % count(LINE_ROWS) == 0 {
+            group.cells.sweep(|_| oldest);
+        }
+    }
+}
+
+impl StreamWriter {
+    pub(super) fn new(cache: Arc<TagCache>, group: Arc<Group>) -> Self {
+        let columns = group.tags.iter().enumerate().map(|(nth, id)| (*id, nth)).collect();
+        Self { cache, group, columns }
+    }
+
+    /// Gives the tags.
+    #[must_use]
+    pub fn tags(&self) -> &[TagId] {
+        &self.group.tags
+    }
+
+    /// Appends a sample of one of the group's tags; others are the caller's fault and not kept.
+    ///
+    /// `received_ts` becomes later than that of the group's sample before where it is not.
+    pub fn append(&mut self, tag: TagId, sample: Sample) {
+        let column = self.columns.get(&tag).copied();
+        debug_assert!(column.is_some(), "tag {} is not of this group", tag.0);
+        let Some(column) = column else { return };
+        self.append_to(column, sample);
+        if let Rings::Stream(rings) = &self.group.rings
+            && let Some((_, seen)) = rings.get(column)
+        {
+            seen.store(clock::uptime_ms(), Ordering::Relaxed);
+        }
+        self.cache.changed.notify_waiters();
+    }
+
+    /// Notes that the link proved alive: what has not come has not changed.
+    pub fn confirm(&mut self) {
+        self.group.has_seen();
+    }
+
+    /// Appends the edge of an outage to each tag that does not have it yet.
+    ///
+    /// The link did not prove alive: samples go on ageing.
+    pub fn append_outage(&mut self, at: Timestamp, quality: Quality, keep: LastValue) {
+        for column in 0..self.group.tags.len() {
+            let Some(id) = self.group.tags.get(column) else { continue };
+            let Edge { value, quality, is_known } = self.cache.edge(*id, quality, keep);
+            if !is_known {
+                let sample = Sample { value, quality, source_ts: None, received_ts: at };
+                self.append_to(column, sample);
+            }
+        }
+        self.cache.changed.notify_waiters();
+    }
+
+    fn append_to(&mut self, column: usize, sample: Sample) {
+        let Self { cache, group, .. } = self;
+        let Rings::Stream(rings) = &group.rings else { return };
+        let Some((ring, _)) = rings.get(column) else { return };
+        let row = ring.head().next_row();
+        let oldest = (row + 1).saturating_sub(ring.head().slots());
+        if row + 1 == ring.head().slots() {
+            cache.outlive_past(group, column..column + 1);
+        }
+        let time = group.later(sample.received_ts);
+        let source = sample.source_ts.map_or(NO_SOURCE, Timestamp::nanos);
+        let scalar = Kind::of(&sample.value).filter(|_| source_fits(time, source));
+        let coded = scalar.map(|(kind, bits)| (bits, cache.codes.code(kind, sample.quality)));
+        match coded {
+            Some((bits, code)) if code != CELL => ring.append(time, source, bits, code),
+            _ => {
+                let Sample { value, quality, source_ts, .. } = sample;
+                let content = Content { value, quality, source: source_ts };
+                group.cells.put(column, row, oldest, content);
+                ring.append(time, NO_SOURCE, row, CELL);
+            }
+        }
+        group.has_got(time);
+        if oldest > 0 && row % count(LINE_ROWS) == 0 {
+            group.cells.sweep(|column| {
+                let next = rings.get(column).map_or(0, |(ring, _)| ring.head().next_row());
+                next.saturating_sub(ring.head().slots())
+            });
+        }
+    }
+}
+
+/// One tag's part of an outage's edge.
+struct Edge {
+    value: Value,
+    quality: Quality,
+    /// The tag's newest sample says the same.
+    is_known: bool,
+}
+
+impl TagCache {
+    fn edge(&self, id: TagId, quality: Quality, keep: LastValue) -> Edge {
+        let last = self.latest(id).map(|latest| latest.sample);
+        let is_first = last.is_none();
+        let (before, was) = last.map_or_else(
+            || (Value::Null, Quality::BAD_WAITING_FOR_INITIAL_DATA),
+            |sample| (sample.value, sample.quality),
+        );
+        let (value, quality) = match keep {
+            LastValue::Dropped => (Value::Null, quality),
+            // Trust never grows by an outage.
+            LastValue::Kept if was.is_bad() => (before.clone(), was),
+            LastValue::Kept => (before.clone(), quality),
+        };
+        let same_value = keep == LastValue::Kept || before == Value::Null;
+        Edge { value, quality, is_known: !is_first && same_value && quality == was }
+    }
+
+    /// Forgets the past of tags whose own ring is full, before it loses its first row: what a
+    /// tag shows never has a hole.
+    fn outlive_past(&self, group: &Arc<Group>, columns: std::ops::Range<usize>) {
+        for (column, id) in group.tags.iter().enumerate().filter(|(c, _)| columns.contains(c)) {
+            let Some(slot) = self.slots.get(*id) else { continue };
+            let mut entry = slot.write();
+            let here = |place: &super::slots::Place| {
+                Arc::ptr_eq(&place.group, group) && place.column == column
+            };
+            if entry.place.as_ref().is_some_and(here) {
+                entry.past = None;
+            }
+        }
+    }
+}
