@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let limit = deadline.min(start + patience);
         match timeout_at(limit, self.send_and_receive(wrap, request)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(quality::timeout(request, start.elapsed().as_millis())),
+            Err(_) => Err(quality::timeout(request, (limit - start).as_millis())),
         }
     }
 
