@@ -18,5 +18,6 @@ pub mod actors;
 pub mod clock;
 pub mod driver;
 pub mod model;
+pub mod protocols;
 pub mod surface;
 pub mod tools;

@@ -1,0 +1,8 @@
+//! F2: the protocols, a folder and a line each.
+
+pub mod opcua;
+
+use crate::driver::Protocol;
+
+/// Every protocol this collector speaks.
+pub const PROTOCOLS: &[Protocol] = &[opcua::PROTOCOL];
