@@ -170,6 +170,12 @@ impl Toll {
         Self { meter, purpose, spent, progress }
     }
 
+    /// Opens an account for what the same device's session sends on its own.
+    #[must_use]
+    pub fn background(&self) -> Self {
+        Self::new(self.meter.clone(), Purpose::Scan)
+    }
+
     /// Pays for one message, waiting for the budget until the deadline.
     ///
     /// # Errors

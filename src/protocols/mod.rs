@@ -1,8 +1,9 @@
 //! F2: the protocols, a folder and a line each.
 
 pub mod modbus;
+pub mod opcua;
 
 use crate::driver::Protocol;
 
 /// Every protocol this collector speaks.
-pub const PROTOCOLS: &[Protocol] = &[modbus::PROTOCOL];
+pub const PROTOCOLS: &[Protocol] = &[opcua::PROTOCOL, modbus::PROTOCOL];
