@@ -51,6 +51,31 @@ impl Deps {
         Self(Arc::new(inner))
     }
 
+    /// Makes handles to a collector without endpoints and actors, in a directory of its own.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let state_dir = dir.keep();
+        let path = state_dir.join("samples.redb");
+        let opened = SampleStore::open(&path, clock::now()).expect("a new store opens");
+        Self::new(Inner {
+            cache: TagCache::new(crate::cache::CacheLimits::default()),
+            store: Arc::new(opened.store),
+            directory: Arc::default(),
+            historian: HistorianFace::new(crate::config::History::default()),
+            config: RwLock::default(),
+            started: clock::now(),
+            reloader: Reloader::default(),
+            setup: Setup {
+                config: None,
+                state_dir,
+                plant: Plant::Real,
+                protocols: crate::protocols::PROTOCOLS,
+                env: |_| None,
+            },
+        })
+    }
+
     /// Tells whether the plant is our own simulation.
     #[must_use]
     pub fn is_demo(&self) -> bool {

@@ -65,8 +65,6 @@ pub struct Protocol {
     pub check: fn(&Settings) -> Vec<SettingError>,
     /// Checks a tag's address and type, and says how it goes on the wire.
     pub address: fn(&Tag) -> Result<WireAddress, DriverError>,
-    /// Says in one line what else a tag's address could be taken for; `None` where it is plain.
-    pub note: fn(&Tag) -> Option<String>,
     /// Requests one scan of these tags would need, without I/O.
     pub requests: fn(&EndpointSpec) -> Vec<ScanCost>,
     /// Two endpoints with the same key share one connection; `None` never shares.

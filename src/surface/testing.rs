@@ -1,12 +1,14 @@
 //! What the tests of this floor stand on: tools that misbehave, and a plant of one tag.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::actors::Deps;
-use crate::model::{Door, Principal};
+use crate::clock;
+use crate::model::{self, Door, Principal, Quality, Sample, Tag};
 use crate::tools::{Audience, Call, Effect, Tool, ToolDef, ToolError, define};
 
 /// The tools of the tests.
@@ -22,7 +24,10 @@ pub(crate) const TEST_TOOLS: &[ToolDef] = &[
 
 /// Makes handles to a plant with one tag.
 pub(crate) fn plant() -> Deps {
-    let deps = Deps::of_tags(std::collections::BTreeMap::new());
+    let deps = Deps::alone();
+    let named = [(TAG.into(), Vec::new())];
+    let ids = deps.store.intern(&named).unwrap();
+    deps.cache.define(ids[0], Arc::new(Tag::new(TAG, "e", "0")));
     change(&deps, 1.0);
     deps
 }
@@ -32,7 +37,10 @@ pub(crate) const TAG: &str = "site/line 1/temp";
 
 /// Gives the tag another value.
 pub(crate) fn change(deps: &Deps, value: f64) {
-    deps.put_tag(TAG, json!({"tag": TAG, "value": value, "quality": "Good", "age_ms": 3}));
+    let id = deps.cache.resolve(TAG).unwrap();
+    let (quality, received_ts) = (Quality::GOOD, clock::now());
+    let sample = Sample { value: model::Value::F64(value), quality, source_ts: None, received_ts };
+    deps.cache.stream_group(&[id]).append(id, sample);
 }
 
 /// A caller.

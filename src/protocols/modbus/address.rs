@@ -12,8 +12,6 @@ pub(super) const REGISTERS_MAX: u16 = 125;
 pub(super) const BITS_MAX: u16 = 2000;
 /// Each area has 65 536 addresses (Modbus V1.1b3, 4.3).
 pub(super) const ADDRESSES: u32 = 65_536;
-/// A bare number from here on may be meant as the 1-based notation of the manuals.
-const AMBIGUOUS_FROM: u32 = 10_001;
 
 /// One of the four tables of a device (Modbus V1.1b3, 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -225,15 +223,6 @@ fn classic(number: u32) -> Option<String> {
     ))
 }
 
-/// Says what else a bare number could be taken for.
-pub(super) fn note(tag: &Tag) -> Option<String> {
-    let number: u32 = tag.address.trim().split('.').next()?.parse().ok()?;
-    if number < AMBIGUOUS_FROM {
-        return None;
-    }
-    Some(format!("read as holding {number} (0-based); {}", classic(number)?))
-}
-
 /// Resolves a tag to its place and shape.
 pub(super) fn resolve(tag: &Tag) -> Result<Point, DriverError> {
     if matches!(tag.unit.0, 248..=254) {
@@ -387,18 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_from_10001_on_shows_both_readings() {
-        assert_eq!(note(&tag("10000", "")), None);
-        assert_eq!(
-            note(&tag("40101", "")).unwrap(),
-            "read as holding 40101 (0-based); if the manual's 1-based notation is meant: \
-             4x00101 = holding 100"
-        );
-        assert!(note(&tag("10001", "")).unwrap().ends_with("1x00001 = discrete 0"));
-        assert!(note(&tag("30010.3", "")).unwrap().ends_with("3x00010 = input 9"));
-        assert_eq!(note(&tag("20001", "")), None);
-        assert_eq!(note(&tag("40000", "")), None);
-        assert_eq!(note(&tag("holding:40101", "")), None);
+    fn a_number_in_the_old_notation_is_explained() {
         let six_digits = wire("400101", "").unwrap_err();
         assert!(six_digits.hint.ends_with("4x00101 = holding 100"), "{six_digits:?}");
     }

@@ -29,7 +29,6 @@ pub const PROTOCOL: Protocol = Protocol {
     readme: include_str!("README.md"),
     check: |settings| settings::Line::parse(settings).err().unwrap_or_default(),
     address: |tag| address::resolve(tag).map(|point| point.to_string()),
-    note: address::note,
     requests: driver::requests,
     shared_as: settings::shared_as,
     driver: driver::driver,
