@@ -1,3 +1,9 @@
-//! placeholder
+//! The collector, and the bridge to it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use ot_aiops::surface::cli::collector::{Build, main as run};
+
+fn main() -> ExitCode {
+    run(Build { protocols: &[], demo: None })
+}

@@ -1,3 +1,5 @@
-//! placeholder
+//! The operator's client of a running collector.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ot_aiops::surface::cli::otctl::main()
+}

@@ -23,6 +23,7 @@ use super::mcp::{self, CATALOG, Catalog, Session};
 use super::state::{Claim, StateDir, StateError, failed};
 use super::wire::{INVALID_REQUEST, Limits, rejection};
 use crate::actors::Deps;
+use crate::config::Doors;
 use crate::model::{Door, Principal};
 
 /// Sessions of one user at one door: a hundred agents, and no runaway script.
@@ -31,15 +32,6 @@ const SESSIONS_PER_USER_MAX: usize = 128;
 const DRAIN: Duration = Duration::from_millis(2500);
 /// The pause after a failed accept: without it, a process out of descriptors spins.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// How the doors are to stand.
-#[derive(Debug, Clone, Default)]
-pub struct DoorOptions {
-    /// The group whose members may be agents: a name of `/etc/group` or a number.
-    pub agent_group: Option<String>,
-    /// The group whose members may be operators.
-    pub operator_group: Option<String>,
-}
 
 /// What the doors tell about themselves.
 #[derive(Debug, Clone)]
@@ -75,7 +67,7 @@ impl Attendance {
 pub async fn serve(
     deps: Deps,
     claim: &Claim,
-    options: &DoorOptions,
+    options: &Doors,
     attendance: &Attendance,
     cancel: CancellationToken,
 ) -> Result<(), StateError> {
@@ -86,7 +78,7 @@ pub(super) async fn serve_catalog(
     deps: Deps,
     catalog: &'static Catalog,
     claim: &Claim,
-    options: &DoorOptions,
+    options: &Doors,
     attendance: &Attendance,
     cancel: CancellationToken,
 ) -> Result<(), StateError> {
@@ -280,7 +272,7 @@ mod tests {
         _dir: tempfile::TempDir,
     }
 
-    async fn opened(options: DoorOptions) -> Opened {
+    async fn opened(options: Doors) -> Opened {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path());
         let claim = state.claim().unwrap();
@@ -314,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_door_decides_what_may_be_called_and_the_kernel_who_calls() {
-        let opened = opened(DoorOptions::default()).await;
+        let opened = opened(Doors::default()).await;
         let claims = json!({"text": "x", "principal": "operator"});
         let answer = ask(&opened.state.agent_socket(), &call("test_echo", &claims)).await;
         assert_eq!(answer["result"]["structuredContent"]["error"]["code"], "bad_arguments");
@@ -352,7 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_users_sessions_are_counted_and_bounded() {
-        let opened = opened(DoorOptions::default()).await;
+        let opened = opened(Doors::default()).await;
         let mut sessions = Vec::new();
         for _ in 0..SESSIONS_PER_USER_MAX {
             sessions.push(UnixStream::connect(opened.state.agent_socket()).await.unwrap());
@@ -375,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn doors_that_close_say_so() {
-        let opened = opened(DoorOptions::default()).await;
+        let opened = opened(Doors::default()).await;
         let mut watch = opened.attendance.watch();
         opened.cancel.cancel();
         opened.serving.await.unwrap().unwrap();

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::door::{self, Attendance, Attending, DoorOptions};
+use super::door::{self, Attendance, Attending};
 use super::notify::notify_service_manager;
 use super::state::{Claim, StateDir, StateError};
 use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError};
@@ -34,8 +34,6 @@ pub struct RunOptions {
     pub plant: Plant,
     /// The protocols of this build.
     pub protocols: &'static [Protocol],
-    /// Who may pass the doors.
-    pub doors: DoorOptions,
 }
 
 /// Why a collector did not run.
@@ -92,7 +90,7 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
         protocols: options.protocols,
         env: |name| std::env::var(name).ok(),
     };
-    let serve = |deps| serve_doors(deps, &claim, &options.doors, &attendance);
+    let serve = |deps| serve_doors(deps, &claim, &attendance);
     let collector = Collector::start(setup, serve).await?;
     let mut attending = attendance.watch();
     collector.open_doors()?;
@@ -123,18 +121,13 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
     Ok(())
 }
 
-fn serve_doors(
-    deps: Deps,
-    claim: &Arc<Claim>,
-    options: &DoorOptions,
-    attendance: &Attendance,
-) -> ServeDoors {
-    let (claim, options, attendance) = (claim.clone(), options.clone(), attendance.clone());
+fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> ServeDoors {
+    let (claim, attendance) = (claim.clone(), attendance.clone());
     Arc::new(move |cancel| {
-        let (deps, claim) = (deps.clone(), claim.clone());
-        let (options, attendance) = (options.clone(), attendance.clone());
+        let (deps, claim, attendance) = (deps.clone(), claim.clone(), attendance.clone());
         async move {
-            let served = door::serve(deps, &claim, &options, &attendance, cancel).await;
+            let groups = deps.doors();
+            let served = door::serve(deps, &claim, &groups, &attendance, cancel).await;
             served.map_err(|error| error.to_string())
         }
         .boxed()

@@ -1,6 +1,5 @@
 //! The state directory: where it is, whose it is, and what stands in it.
 
-use std::env::VarError;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -9,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::config;
+
 /// The kernel takes 107 bytes; the rest is room for the name a socket bears while it is made.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// Others may pass through to the sockets, which have their own modes, but not look around.
 const DIRECTORY_MODE: u32 = 0o711;
-/// Where a system service keeps its state.
-const SYSTEM_STATE: &str = "/var/lib/ot-aiops";
 
 /// Why a state directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,37 +70,16 @@ impl StateDir {
         Self(path.into())
     }
 
-    /// Finds it: what was given, else `$OT_AIOPS_HOME`, `$STATE_DIRECTORY`, the system's where
-    /// its socket answers, else `~/.ot-aiops`.
+    /// Finds it: what was given, else where the environment says, else the system's where its
+    /// socket answers, else the user's own.
     ///
     /// # Errors
     /// None of these is known.
     pub fn find(given: Option<&Path>) -> Result<Self, StateError> {
-        Self::find_in(given, &|name| std::env::var(name))
-    }
-
-    fn find_in(
-        given: Option<&Path>,
-        env: &dyn Fn(&str) -> Result<String, VarError>,
-    ) -> Result<Self, StateError> {
-        let set = |name: &str| env(name).ok().filter(|value| !value.is_empty());
-        if let Some(given) = given {
-            return Ok(Self::at(given));
-        }
-        if let Some(home) = set("OT_AIOPS_HOME") {
-            return Ok(Self::at(home));
-        }
-        // systemd separates several by colons; the first is ours.
-        if let Some(first) = set("STATE_DIRECTORY").as_deref().and_then(|all| all.split(':').next())
-        {
-            return Ok(Self::at(first));
-        }
-        let system = Self::at(SYSTEM_STATE);
-        if system.answers() {
-            return Ok(system);
-        }
-        let home = set("HOME").ok_or(StateError::Nowhere)?;
-        Ok(Self::at(Path::new(&home).join(".ot-aiops")))
+        let env = |name: &str| std::env::var(name).ok();
+        let found = config::find_state(given, &env, &|path| Self::at(path).answers());
+        let path = std::path::absolute(found.ok_or(StateError::Nowhere)?);
+        path.map(Self).map_err(failed("finding", given.unwrap_or(Path::new("."))))
     }
 
     /// Tells whether a collector answers here, as far as we may know.
@@ -251,22 +229,5 @@ mod tests {
         let state = StateDir::at(format!("/tmp/{}", "x".repeat(100)));
         let refusal = state.prepare().unwrap_err().to_string();
         assert!(refusal.contains("agent.sock") && refusal.contains("--state"), "{refusal}");
-    }
-
-    #[test]
-    fn it_is_found_in_the_documented_order() {
-        let find = |given: Option<&str>, vars: &[(&str, &str)]| {
-            let env = |name: &str| {
-                let found = vars.iter().find(|(key, _)| *key == name);
-                found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
-            };
-            StateDir::find_in(given.map(Path::new), &env).map(|state| state.0)
-        };
-        let all = [("HOME", "/h"), ("STATE_DIRECTORY", "/s:/t"), ("OT_AIOPS_HOME", "/o")];
-        assert_eq!(find(Some("/g"), &all).unwrap(), Path::new("/g"));
-        assert_eq!(find(None, &all).unwrap(), Path::new("/o"));
-        assert_eq!(find(None, &all[..2]).unwrap(), Path::new("/s"));
-        assert_eq!(find(None, &all[..1]).unwrap(), Path::new("/h/.ot-aiops"));
-        assert!(find(None, &[]).is_err());
     }
 }

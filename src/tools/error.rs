@@ -1,11 +1,11 @@
 //! Failures as agents and operators see them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::driver::{DriverError, ErrorKind};
 
 /// Every code an answer may carry. Closed: documented in the README's tool pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// An argument is missing, unknown, of the wrong type or out of range.

@@ -176,7 +176,7 @@ where
         };
         tokio::select! {
             line = from_client, if latest.is_none() && relay.has_room() => match line {
-                Ok(Line::Text(line)) => match relay.from_client(line) {
+                Ok(Line::Text(line)) => match relay.take_from_client(line) {
                     Passage::Onward(line) => link.outbox.push(line),
                     Passage::Back(line) => client.outbox.push(line),
                 },
@@ -189,7 +189,7 @@ where
             },
             line = from_collector => match line {
                 Ok(Line::Text(line)) => {
-                    if let Some(line) = relay.from_collector(line) {
+                    if let Some(line) = relay.take_from_collector(line) {
                         client.outbox.push(line);
                     }
                 }
@@ -282,7 +282,7 @@ where
                         link.outbox.push(line);
                     }
                     for line in held {
-                        match relay.from_client(line) {
+                        match relay.take_from_client(line) {
                             Passage::Onward(line) => link.outbox.push(line),
                             Passage::Back(line) => client.outbox.push(line),
                         }

@@ -84,7 +84,7 @@ impl Relay {
     }
 
     /// Takes a line of the client.
-    pub(super) fn from_client(&mut self, line: Vec<u8>) -> Passage {
+    pub(super) fn take_from_client(&mut self, line: Vec<u8>) -> Passage {
         let (id, method) = match serde_json::from_slice::<Envelope<'_>>(&line) {
             Ok(envelope) => (envelope.id, envelope.method.map(Cow::into_owned)),
             Err(error) => return Passage::Back(refusal_of(&line, &error)),
@@ -139,7 +139,7 @@ impl Relay {
     }
 
     /// Takes a line of the collector, and gives what the client is to see of it.
-    pub(super) fn from_collector(&mut self, line: Vec<u8>) -> Option<Vec<u8>> {
+    pub(super) fn take_from_collector(&mut self, line: Vec<u8>) -> Option<Vec<u8>> {
         let Ok(Envelope { id, method }) = serde_json::from_slice::<Envelope<'_>>(&line) else {
             tracing::warn!("the collector sent what is no message");
             return None;
@@ -275,7 +275,7 @@ mod tests {
     }
 
     fn onward(relay: &mut Relay, message: &Value) -> Value {
-        match relay.from_client(message.to_string().into_bytes()) {
+        match relay.take_from_client(message.to_string().into_bytes()) {
             Passage::Onward(line) => serde_json::from_slice(&line).unwrap(),
             Passage::Back(line) => panic!("{}", String::from_utf8_lossy(&line)),
         }
@@ -304,16 +304,16 @@ mod tests {
     fn a_restart_repeats_the_handshake_and_hides_its_answer() {
         let mut relay = relay();
         onward(&mut relay, &request(0, "initialize", &json!({"protocolVersion": "2025-06-18"})));
-        assert!(relay.from_collector(answer(0)).is_some());
+        assert!(relay.take_from_collector(answer(0)).is_some());
         onward(&mut relay, &json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         onward(&mut relay, &request(1, "resources/subscribe", &json!({"uri": "ot://tag/a"})));
-        relay.from_collector(answer(1));
+        relay.take_from_collector(answer(1));
         let replayed = values(&relay.replay());
         let methods: Vec<&str> = replayed.iter().map(|m| m["method"].as_str().unwrap()).collect();
         assert_eq!(methods, ["initialize", "notifications/initialized", "resources/subscribe"]);
         assert_eq!(replayed[0]["params"]["protocolVersion"], "2025-06-18");
         let hidden = json!({"jsonrpc": "2.0", "id": replayed[0]["id"], "result": {}});
-        assert_eq!(relay.from_collector(hidden.to_string().into_bytes()), None);
+        assert_eq!(relay.take_from_collector(hidden.to_string().into_bytes()), None);
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
         let replayed = values(&relay.replay());
         assert_eq!(replayed.len(), 1);
         assert_eq!(replayed[0]["id"], 0);
-        assert!(relay.from_collector(answer(0)).is_some());
+        assert!(relay.take_from_collector(answer(0)).is_some());
     }
 
     #[test]
@@ -348,11 +348,11 @@ mod tests {
         onward(&mut relay, &request(1, "subscriptions/listen", &json!({})));
         let method = "notifications/subscriptions/acknowledged";
         let granted = json!({"jsonrpc": "2.0", "method": method}).to_string().into_bytes();
-        assert!(relay.from_collector(granted.clone()).is_some());
+        assert!(relay.take_from_collector(granted.clone()).is_some());
         assert!(relay.is_idle());
         assert_eq!(relay.replay().len(), 1);
-        assert_eq!(relay.from_collector(granted.clone()), None);
-        assert!(relay.from_collector(granted).is_some());
+        assert_eq!(relay.take_from_collector(granted.clone()), None);
+        assert!(relay.take_from_collector(granted).is_some());
     }
 
     #[test]
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn garbage_is_answered_without_asking_the_collector() {
-        let Passage::Back(line) = relay().from_client(b"{nonsense".to_vec()) else { panic!() };
+        let Passage::Back(line) = relay().take_from_client(b"{nonsense".to_vec()) else { panic!() };
         let answer: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(answer["error"]["code"], -32700);
     }

@@ -6,7 +6,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::surface::door::{Attendance, DoorOptions, serve_catalog};
+use crate::config::Doors;
+use crate::surface::door::{Attendance, serve_catalog};
 use crate::surface::mcp::Catalog;
 use crate::surface::state::StateError;
 use crate::surface::testing::{self, TEST_TOOLS};
@@ -23,7 +24,7 @@ impl Collecting {
         let (until, watched) = (cancel.clone(), attendance.clone());
         let serving = tokio::spawn(async move {
             let catalog: &'static Catalog = Box::leak(Box::new(Catalog::new(TEST_TOOLS)));
-            let options = DoorOptions::default();
+            let options = Doors::default();
             serve_catalog(testing::plant(), catalog, &claim, &options, &watched, until).await
         });
         attendance.watch().wait_for(|now| now.open).await.unwrap();

@@ -1,0 +1,7 @@
+//! The two command lines: `ot-aiops` runs a collector, `otctl` asks one.
+
+mod client;
+pub mod collector;
+mod exit;
+pub mod otctl;
+mod tail;

@@ -1,0 +1,308 @@
+//! `otctl`: every tool as a command, and a few short forms.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::{Map, Value};
+
+use super::client::Session;
+use super::exit::{Exit, Failure, judge};
+use super::tail::tail;
+use crate::surface::nearest::nearest;
+use crate::surface::render::{Look, Output, Reader, render};
+use crate::surface::state::StateDir;
+use crate::tools::{Audience, TOOLS, ToolDef};
+
+/// What an answer may take beyond the tool's own allowance.
+const SPARE: Duration = Duration::from_secs(5);
+/// Arguments read from stdin: what one line of the wire takes.
+const ARGUMENTS_BYTES_MAX: u64 = 1 << 20;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = match command(TOOLS).try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let is_help = error.exit_code() == 0;
+            return match error.print() {
+                Ok(()) if is_help => ExitCode::SUCCESS,
+                _ => Exit::Usage.into(),
+            };
+        }
+    };
+    let output = *matches.get_one::<Output>("ot-output").unwrap_or(&Output::Table);
+    match run(&matches, output) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if let (Some(answer), Output::Json | Output::Jsonl) = (&failure.answer, output) {
+                println!("{answer}");
+            }
+            if failure.exit != Exit::Fine {
+                failure.report();
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+/// Makes the whole command, arguments of a tool only once it is named.
+pub(super) fn command(tools: &'static [ToolDef]) -> Command {
+    let state = Arg::new("ot-state").long("state").value_name("DIR").global(true);
+    let output = Arg::new("ot-output").short('o').long("output").global(true);
+    let fail_on = Arg::new("ot-fail-on").long("fail-on").value_name("WORD").global(true);
+    let mut root = Command::new("otctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "Asks a running collector. Exit codes: 0 ok, 1 finding, 2 usage, 3 unreachable, \
+                4 denied, 5 partial",
+        )
+        .arg_required_else_help(true)
+        .subcommand_required(true)
+        .arg(state.value_parser(value_parser!(PathBuf)).help("The collector's state directory"))
+        .arg(
+            output
+                .value_parser(clap::builder::EnumValueParser::<Output>::new())
+                .default_value("table")
+                .help("How the answer is written"),
+        )
+        .arg(fail_on.value_delimiter(',').action(ArgAction::Append).help(
+            "Exit with 1 where the answer has this verdict, status or severity; `finding` is any",
+        ))
+        .subcommand(Command::new("status").about("The whole plant on one screen, worst first"))
+        .subcommand(
+            Command::new("tail")
+                .about("Prints samples as they come, until interrupted")
+                .arg(Arg::new("pattern").required(true).help("Tags, such as site/line1/**"))
+                .arg(Arg::new("polls").long("polls").hide(true).value_parser(value_parser!(u32))),
+        )
+        .subcommand(
+            Command::new("call")
+                .about("Calls any tool by its name, with JSON arguments")
+                .arg(
+                    Arg::new("tool")
+                        .required(true)
+                        .value_parser(PossibleValuesParser::new(tools.iter().map(|t| t.name))),
+                )
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .value_name("ARGS")
+                        .default_value("{}")
+                        .help("The arguments as a JSON object; - reads them from stdin"),
+                ),
+        );
+    let mut nouns: Vec<(&str, Command)> = Vec::new();
+    for name in tools.iter().flat_map(names_of) {
+        let verb = Command::new(name.verb).about(name.tool.title).hide(name.shown == Shown::No);
+        let verb = verb.defer(name.tool.arguments);
+        let at = nouns.iter().position(|(noun, _)| *noun == name.noun);
+        let noun = match at {
+            Some(at) => nouns.remove(at).1,
+            None => Command::new(name.noun).subcommand_required(true).arg_required_else_help(true),
+        };
+        nouns.insert(at.unwrap_or(nouns.len()), (name.noun, noun.subcommand(verb)));
+    }
+    for (_, noun) in nouns {
+        // A noun whose verbs are all other names is itself one.
+        let is_other = noun.get_subcommands().all(Command::is_hide_set);
+        root = root.subcommand(noun.hide(is_other));
+    }
+    root
+}
+
+/// Whether help shows a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    No,
+}
+
+/// One name of a tool as a command.
+struct Name {
+    noun: &'static str,
+    verb: String,
+    shown: Shown,
+    tool: &'static ToolDef,
+}
+
+/// Gives the commands of a tool: the reference's where it has one, and its own name.
+fn names_of(tool: &'static ToolDef) -> Vec<Name> {
+    let (noun, verb) = tool.name.split_once('_').unwrap_or((tool.name, "run"));
+    let own = (noun, verb.replace('_', "-"));
+    match tool.command {
+        Some([noun, verb]) if (noun, verb) != (own.0, own.1.as_str()) => vec![
+            Name { noun, verb: verb.to_owned(), shown: Shown::Yes, tool },
+            Name { noun: own.0, verb: own.1, shown: Shown::No, tool },
+        ],
+        _ => vec![Name { noun: own.0, verb: own.1, shown: Shown::Yes, tool }],
+    }
+}
+
+fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
+    let asked = asked(TOOLS, matches)?;
+    let state = StateDir::find(matches.get_one::<PathBuf>("ot-state").map(PathBuf::as_path))
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = answered(&state, asked, output) => done,
+            _ = tokio::signal::ctrl_c() => Ok(None),
+        }
+    });
+    let Some(answer) = done? else { return Ok(Exit::Fine) };
+    let text = render(&answer, output, Look::of_stdout(), &Reader::here());
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(Failure::new(Exit::Usage, format!("stdout: {error}")));
+        }
+        _ => {}
+    }
+    let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
+    Ok(judge(&answer, &words.cloned().collect::<Vec<_>>()))
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+enum Asked {
+    Call { name: &'static str, audience: Audience, within: Duration, arguments: Map<String, Value> },
+    Tail { pattern: String, polls: Option<u32> },
+}
+
+async fn answered(
+    state: &StateDir,
+    asked: Asked,
+    output: Output,
+) -> Result<Option<Value>, Failure> {
+    match asked {
+        Asked::Call { name, audience, within, arguments } => {
+            let session = Session::open(state, audience).await?;
+            session.call(name, arguments, within + SPARE).await.map(Some)
+        }
+        Asked::Tail { pattern, polls } => {
+            let session = Session::open(state, Audience::Everyone).await?;
+            tail(&session, &pattern, output, polls).await.map(|()| None)
+        }
+    }
+}
+
+fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let (noun, rest) = matches.subcommand().ok_or_else(|| usage("no command".into()))?;
+    match noun {
+        "status" => Ok(call(tools, "plant_overview", Map::new())),
+        "tail" => {
+            let pattern = rest.get_one::<String>("pattern").cloned().unwrap_or_default();
+            Ok(Asked::Tail { pattern, polls: rest.get_one("polls").copied() })
+        }
+        "call" => {
+            let name = rest.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
+            let tool = tools.iter().find(|tool| tool.name == name);
+            let name = tool.map(|tool| tool.name).ok_or_else(|| {
+                let near = nearest(name, tools.iter().map(|tool| tool.name)).join(" or ");
+                usage(format!("no tool is called {name:?}")).hint(near)
+            })?;
+            let json = rest.get_one::<String>("json").map(String::as_str).unwrap_or_default();
+            Ok(call(tools, name, arguments(json)?))
+        }
+        noun => {
+            let (verb, rest) = rest.subcommand().ok_or_else(|| usage("no verb".into()))?;
+            let mut names = tools.iter().flat_map(names_of);
+            let found = names.find(|name| name.noun == noun && name.verb == verb);
+            let tool = found.ok_or_else(|| usage(format!("no command {noun} {verb}")))?.tool;
+            let parsed = (tool.parse)(rest).map_err(|error| usage(error.to_string()))?;
+            let mut arguments = object(parsed).ok_or_else(|| usage("no arguments".into()))?;
+            // What was not given is left to the tool.
+            arguments.retain(|_, value| !value.is_null());
+            Ok(call(tools, tool.name, arguments))
+        }
+    }
+}
+
+fn call(tools: &[ToolDef], name: &'static str, arguments: Map<String, Value>) -> Asked {
+    let tool = tools.iter().find(|tool| tool.name == name);
+    let audience = tool.map_or(Audience::Everyone, |tool| tool.audience);
+    let as_json = Value::Object(arguments);
+    let within = tool.map_or(Duration::from_secs(10), |tool| (tool.allowance)(&as_json));
+    let arguments = object(as_json).unwrap_or_default();
+    Asked::Call { name, audience, within, arguments }
+}
+
+fn arguments(json: &str) -> Result<Map<String, Value>, Failure> {
+    let usage = |error: String| Failure::new(Exit::Usage, format!("--json: {error}"));
+    let text = if json == "-" {
+        let mut text = String::new();
+        let read = io::stdin().take(ARGUMENTS_BYTES_MAX).read_to_string(&mut text);
+        read.map_err(|error| usage(error.to_string()))?;
+        text
+    } else {
+        json.to_owned()
+    };
+    let value: Value = serde_json::from_str(&text).map_err(|error| usage(error.to_string()))?;
+    object(value).ok_or_else(|| usage("an object is wanted, such as {\"tags\": [\"a/b\"]}".into()))
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Some(map),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::surface::testing::TEST_TOOLS;
+
+    fn asked_by(line: &str) -> (String, Value) {
+        let words = line.split_whitespace();
+        let matches = command(TEST_TOOLS).try_get_matches_from(words).unwrap();
+        match asked(TEST_TOOLS, &matches).unwrap() {
+            Asked::Call { name, arguments, .. } => (name.to_owned(), Value::Object(arguments)),
+            Asked::Tail { .. } => panic!("a tail"),
+        }
+    }
+
+    #[test]
+    fn every_tool_is_a_command_by_both_its_names() {
+        for tools in [TOOLS, TEST_TOOLS] {
+            command(tools).debug_assert();
+            let mut names: Vec<(&str, String)> =
+                tools.iter().flat_map(names_of).map(|name| (name.noun, name.verb)).collect();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "two tools share a command");
+            assert!(!names.iter().any(|(noun, _)| ["status", "tail", "call"].contains(noun)));
+        }
+        assert_eq!(asked_by("otctl mb try"), ("modbus_test".into(), json!({})));
+        assert_eq!(asked_by("otctl modbus test"), ("modbus_test".into(), json!({})));
+    }
+
+    #[test]
+    fn arguments_become_what_mcp_would_carry() {
+        let want = ("test_echo".to_owned(), json!({"text": "hi", "count": 2}));
+        assert_eq!(asked_by("otctl -o json test echo hi --count 2"), want);
+        let want = ("test_echo".to_owned(), json!({"text": "hi"}));
+        assert_eq!(asked_by("otctl test echo hi -o csv"), want);
+        let want = ("test_echo".to_owned(), json!({"a": 1}));
+        assert_eq!(asked_by(r#"otctl call test_echo --json {"a":1}"#), want);
+        assert_eq!(asked_by("otctl status").0, "plant_overview");
+    }
+
+    #[test]
+    fn wrong_json_is_a_usage_error() {
+        for wrong in ["[1]", "{", "7"] {
+            assert_eq!(arguments(wrong).unwrap_err().exit, Exit::Usage);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One value as people read it.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::surface::text::escaped;
+
+/// The longest cell: what is longer is read with `-o json`.
+const CELL_CHARS_MAX: usize = 2_000;
+
+/// When and where the reader is.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    /// Now.
+    pub(crate) now: Timestamp,
+    /// Where the clock on the wall stands.
+    pub(crate) zone: TimeZone,
+}
+
+impl Reader {
+    /// Gives the reader at this machine, now.
+    pub(crate) fn here() -> Self {
+        let nanos = i128::from(crate::clock::now().nanos());
+        let now = Timestamp::from_nanosecond(nanos).unwrap_or_default();
+        Self { now, zone: TimeZone::system() }
+    }
+}
+
+/// Writes a value as a cell under its field's name.
+pub(crate) fn cell(field: &str, value: &Value, reader: &Reader) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => match instant(field, text) {
+            Some(at) => when(at, reader),
+            None => escaped(text),
+        },
+        Value::Number(number) if is_age(field) => {
+            number.as_f64().map_or_else(|| number.to_string(), age)
+        }
+        Value::Array(items) if items.iter().all(is_scalar) => {
+            let items: Vec<String> = items.iter().map(|item| cell("", item, reader)).collect();
+            items.join(", ")
+        }
+        other => escaped(&other.to_string()),
+    };
+    match text.char_indices().nth(CELL_CHARS_MAX) {
+        None => text,
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+    }
+}
+
+pub(super) fn is_scalar(value: &Value) -> bool {
+    !value.is_array() && !value.is_object()
+}
+
+/// Heads a column: the unit of an age stands in its cells.
+pub(super) fn heading(field: &str) -> String {
+    match field.strip_suffix("_ms") {
+        Some(name) if is_age(field) => escaped(name),
+        _ => escaped(field),
+    }
+}
+
+fn is_age(field: &str) -> bool {
+    field == "age_ms" || field.ends_with("_age_ms")
+}
+
+/// Takes only fields that hold times for one: a device's text may look like anything.
+fn instant(field: &str, text: &str) -> Option<Timestamp> {
+    let is_time = ["_ts", "_at", "_time", "timestamp"].iter().any(|end| field.ends_with(end))
+        || ["since", "until", "time", "after", "first", "last", "expires"].contains(&field);
+    is_time.then(|| text.parse().ok()).flatten()
+}
+
+fn when(at: Timestamp, reader: &Reader) -> String {
+    let local = at.to_zoned(reader.zone.clone());
+    let ms = reader.now.duration_since(at).as_millis();
+    let clock = if ms.unsigned_abs() < 20 * 3_600_000 { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    let clock = local.strftime(clock);
+    #[allow(clippy::cast_precision_loss, reason = "shown to two digits")]
+    let span = age(ms.unsigned_abs() as f64);
+    if ms < 0 { format!("{clock} (in {span})") } else { format!("{clock} ({span} ago)") }
+}
+
+/// Writes a span of milliseconds in the largest unit that leaves a digit before the point.
+fn age(ms: f64) -> String {
+    let (amount, unit) = match ms {
+        ms if ms < 1_000.0 => return format!("{ms:.0} ms"),
+        ms if ms < 120_000.0 => (ms / 1_000.0, "s"),
+        ms if ms < 7_200_000.0 => (ms / 60_000.0, "min"),
+        ms if ms < 172_800_000.0 => (ms / 3_600_000.0, "h"),
+        ms => (ms / 86_400_000.0, "d"),
+    };
+    if amount < 10.0 { format!("{amount:.1} {unit}") } else { format!("{amount:.0} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reader() -> Reader {
+        let now = "2026-06-30T12:00:00Z".parse().unwrap();
+        Reader { now, zone: TimeZone::fixed(jiff::tz::offset(2)) }
+    }
+
+    #[test]
+    fn times_are_relative_and_local() {
+        let show = |field: &str, text: &str| cell(field, &json!(text), &reader());
+        assert_eq!(show("source_ts", "2026-06-30T11:59:57Z"), "13:59:57 (3.0 s ago)");
+        assert_eq!(show("since", "2026-06-20T12:00:00Z"), "2026-06-20 14:00:00 (10 d ago)");
+        assert_eq!(show("expires_at", "2026-06-30T12:05:00Z"), "14:05:00 (in 5.0 min)");
+        // A device's text stays as it is.
+        assert_eq!(show("value", "2026-06-30T11:59:57Z"), "2026-06-30T11:59:57Z");
+    }
+
+    #[test]
+    fn ages_take_their_unit_along() {
+        let show = |ms: u64| cell("age_ms", &json!(ms), &reader());
+        assert_eq!(show(12), "12 ms");
+        assert_eq!(show(1_500), "1.5 s");
+        assert_eq!(show(600_000), "10 min");
+        assert_eq!(heading("age_ms"), "age");
+        assert_eq!(heading("scan_ms"), "scan_ms");
+    }
+
+    #[test]
+    fn a_devices_text_cannot_steer_the_terminal() {
+        let hostile = json!("\u{1b}[2J\u{202e}evil\r\n");
+        assert_eq!(cell("value", &hostile, &reader()), "\\u{001b}[2J\\u{202e}evil\\r\\n");
+        let nested = json!({"a": "\u{1b}[2J", "b": "\u{202e}"});
+        let shown = cell("value", &nested, &reader());
+        assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
+    }
+
+    #[test]
+    fn integers_stay_exact() {
+        assert_eq!(cell("value", &json!(u64::MAX), &reader()), u64::MAX.to_string());
+    }
+}
