@@ -168,11 +168,7 @@ fn per(amount: u64, samples: u64) -> f64 {
 }
 
 impl Cost {
-    fn take(
-        &mut self,
-        samples: u64,
-        work: impl FnOnce() -> Result<u64>,
-    ) -> Result<()> {
+    fn take(&mut self, samples: u64, work: impl FnOnce() -> Result<u64>) -> Result<()> {
         let (before, start) = (bytes_written()?, Instant::now());
         self.payload += work()?;
         let took = start.elapsed();
@@ -298,8 +294,7 @@ fn main() -> Result<()> {
     let grown = history(&store, &mut plant, 60, 25)?.samples;
     let mut cost = history(&store, &mut plant, 10, 30)?;
     let stored = stored + grown + cost.samples;
-    let at_ten_grown =
-        cost.row("the same, in a file of over 32 MiB", on_disk(&file)?, stored);
+    let at_ten_grown = cost.row("the same, in a file of over 32 MiB", on_disk(&file)?, stored);
     drop(store);
 
     let (second, mut faster) = (path("one.redb"), Plant::new());
