@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use redb::{Database, StorageBackend};
 
 use super::write::Writer;
-use super::{SampleStore, open};
+use super::{SampleStore, StoreError, open};
 use crate::model::{Column, Pages, Quality, ScanPage, TagId, Timestamp, Value};
 
 /// What the disk has of the writes since the last sync when the power is back.
@@ -30,6 +30,7 @@ struct Disk {
     pending: Vec<Change>,
     now: Vec<u8>,
     left: Option<u64>,
+    death: Option<io::ErrorKind>,
     operations: u64,
 }
 
@@ -60,7 +61,7 @@ impl Disk {
     fn spend(&mut self) -> io::Result<()> {
         self.operations += 1;
         match &mut self.left {
-            Some(0) => Err(io::Error::other("the disk is dead")),
+            Some(0) => Err(self.death.unwrap_or(io::ErrorKind::Other).into()),
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -128,9 +129,9 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(1_790_000_000_000 + second * 1000)
 }
 
-fn start(disk: &Arc<Mutex<Disk>>, second: i64) -> Result<Writer, super::StoreError> {
+fn start(disk: &Arc<Mutex<Disk>>, second: i64) -> Result<Writer, StoreError> {
     let db = Database::builder().create_with_backend(Dying(Arc::clone(disk)))?;
-    let (mut writer, _) = open::load(db, None, at(second))?;
+    let (mut writer, _) = open::load(db, None, at(second), open::Start::Run)?;
     // Merges come early, so that this short life has one.
     writer.open_segments_max = 2;
     Ok(writer)
@@ -223,4 +224,19 @@ fn check(image: Vec<u8>, acknowledged: i64, all: i64, case: &str) {
             assert_eq!(sample.value, value(tag, second), "{case}");
         }
     }
+}
+
+#[test]
+fn a_full_disk_is_named_as_such_and_readers_go_on() {
+    let disk = Arc::new(Mutex::new(Disk::with(Vec::new(), None)));
+    let store = SampleStore::with(start(&disk, 0).unwrap()).unwrap();
+    store.commit(&page(0..5), &[], at(5)).unwrap();
+    disk.lock().death = Some(io::ErrorKind::StorageFull);
+    disk.lock().left = Some(0);
+    let full = store.commit(&page(5..9), &[], at(9));
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    let found = store.window(TagId(1), at(0), at(20), 100).unwrap();
+    assert_eq!(found.window.len(), 5);
+    let again = store.commit(&page(5..9), &[], at(9));
+    assert!(matches!(again, Err(StoreError::Io(_))), "{again:?}");
 }

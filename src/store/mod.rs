@@ -34,6 +34,8 @@ mod retain;
 mod write;
 
 #[cfg(test)]
+mod bad_file_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod tests;
@@ -163,7 +165,7 @@ impl SampleStore {
     /// The file is open elsewhere, newer than this program, or the disk is full, refuses access
     /// or fails. None of these sets the file aside.
     pub fn open(path: &Path, now: Timestamp) -> Result<Opened, StoreError> {
-        let (writer, report) = open::open(path, now)?;
+        let (writer, report) = open::open(path, now, open::Start::Run)?;
         let store = Self::with(writer)?;
         Ok(Opened { store, report })
     }
@@ -304,7 +306,7 @@ impl SampleStore {
             }
             Err(error) => {
                 if error.ends_the_session() {
-                    writer.abandon(error.is_damage());
+                    writer.abandon(&error);
                 }
                 Err(error)
             }

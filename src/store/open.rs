@@ -35,13 +35,26 @@ const COMPACT_LIVE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Damaged files of one instant that can be kept apart.
 const ASIDE_MAX: u32 = 100;
 
+/// Why the file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// A run begins: an unclean end of the one before is a gap.
+    Run,
+    /// The run goes on after a failure: the caller still holds what was not stored.
+    Again,
+}
+
 /// Opens the file; sets a damaged one aside and begins anew.
-pub(super) fn open(path: &Path, now: Timestamp) -> Result<(Writer, OpenReport), StoreError> {
-    match guarded(|| attempt(path, now)) {
+pub(super) fn open(
+    path: &Path,
+    now: Timestamp,
+    start: Start,
+) -> Result<(Writer, OpenReport), StoreError> {
+    match guarded(|| attempt(path, now, start)) {
         Err(error) if error.is_damage() => {
             let aside = set_aside(path, now)?;
             tracing::warn!(%error, aside = %aside.display(), "history file set aside");
-            let (writer, mut report) = attempt(path, now)?;
+            let (writer, mut report) = attempt(path, now, start)?;
             report.quarantined = Some(aside);
             Ok((writer, report))
         }
@@ -49,11 +62,11 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<(Writer, OpenReport), 
     }
 }
 
-fn attempt(path: &Path, now: Timestamp) -> Result<(Writer, OpenReport), StoreError> {
+fn attempt(path: &Path, now: Timestamp, start: Start) -> Result<(Writer, OpenReport), StoreError> {
     let begun = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
     match begun {
         Ok(file) => {
-            let opened = database(file).and_then(|db| load(db, Some(path), now));
+            let opened = database(file).and_then(|db| load(db, Some(path), now, start));
             match &opened {
                 Ok(_) => sync_directory(path)?,
                 // A file that could not even be begun is nobody's history.
@@ -64,7 +77,7 @@ fn attempt(path: &Path, now: Timestamp) -> Result<(Writer, OpenReport), StoreErr
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             check_file(&file)?;
-            load(database(file)?, Some(path), now)
+            load(database(file)?, Some(path), now, start)
         }
         Err(error) => Err(error.into()),
     }
@@ -125,6 +138,7 @@ pub(super) fn load(
     db: Database,
     path: Option<&Path>,
     now: Timestamp,
+    start: Start,
 ) -> Result<(Writer, OpenReport), StoreError> {
     let mut report = OpenReport::default();
     let mut writer = Writer::new(db, path.map(Path::to_path_buf), now);
@@ -138,7 +152,9 @@ pub(super) fn load(
         check_newest(&snapshot, &writer.index, &mut report)?;
         writer.count_on_from_index();
         writer.load_names(&snapshot, &mut report)?;
-        report.gap = unclean(&snapshot, &writer.index, now)?;
+        if start == Start::Run {
+            report.gap = unclean(&snapshot, &writer.index, now)?;
+        }
         drop(snapshot);
         let file_bytes = writer.file_bytes()?;
         let live_bytes = writer.index.bytes();

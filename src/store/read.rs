@@ -293,7 +293,7 @@ pub(super) fn tail(
         let all = (segment.id, 0, 0)..=(segment.id, u32::MAX, u32::MAX);
         for row in tables.at(segment.place).range(all)? {
             let (key, bytes) = row?;
-            // A damaged record leaves the tail shorter; the window says where the gap is.
+            // A damaged record leaves the tail shorter; a window over it shows the gap.
             let Ok(mut sections) = Sections::open(key.value(), bytes.value()) else { continue };
             while let Some(section) = sections.next()? {
                 if groups.binary_search(&section.group).is_ok() {

@@ -9,31 +9,31 @@ use super::*;
 use crate::driver::{BlockData, BlockRef};
 use crate::model::{Column, Quality, Sample, ScanPage, StreamPage, UnitId, Value};
 
-const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+pub(super) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     START.plus_millis(second * 1000)
 }
 
-fn place() -> (TempDir, PathBuf) {
+pub(super) fn place() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("samples.redb");
     (dir, path)
 }
 
-fn opened(path: &Path, second: i64) -> Opened {
+pub(super) fn opened(path: &Path, second: i64) -> Opened {
     SampleStore::open(path, at(second)).unwrap()
 }
 
-fn ids(count: u32) -> Arc<[TagId]> {
+pub(super) fn ids(count: u32) -> Arc<[TagId]> {
     (0..count).map(TagId).collect()
 }
 
-fn value(tag: TagId, second: i64) -> Value {
+pub(super) fn value(tag: TagId, second: i64) -> Value {
     Value::I64(second * 10 + i64::from(tag.0))
 }
 
-fn scan(tags: &Arc<[TagId]>, seconds: std::ops::Range<i64>) -> ScanPage {
+pub(super) fn scan(tags: &Arc<[TagId]>, seconds: std::ops::Range<i64>) -> ScanPage {
     let column = |tag: &TagId| Column {
         values: seconds.clone().map(|second| value(*tag, second)).collect(),
         qualities: seconds.clone().map(|_| Quality::GOOD).collect(),
@@ -49,11 +49,11 @@ fn pages(scans: Vec<ScanPage>) -> Pages {
     Pages { scans, ..Pages::default() }
 }
 
-fn commit(store: &SampleStore, scans: Vec<ScanPage>, second: i64) -> Committed {
+pub(super) fn commit(store: &SampleStore, scans: Vec<ScanPage>, second: i64) -> Committed {
     store.commit(&pages(scans), &[], at(second)).unwrap()
 }
 
-fn seconds_of(found: &StoredWindow, tag: TagId) -> Vec<i64> {
+pub(super) fn seconds_of(found: &StoredWindow, tag: TagId) -> Vec<i64> {
     let second = |t: &Timestamp| t.millis_since(START) / 1000;
     let seconds: Vec<i64> = found.window.received.iter().map(second).collect();
     let want: Vec<Value> = seconds.iter().map(|second| value(tag, *second)).collect();
@@ -61,7 +61,7 @@ fn seconds_of(found: &StoredWindow, tag: TagId) -> Vec<i64> {
     seconds
 }
 
-fn all(store: &SampleStore, tag: TagId) -> Vec<i64> {
+pub(super) fn all(store: &SampleStore, tag: TagId) -> Vec<i64> {
     let found = store.window(tag, at(-1_000_000), at(1_000_000), 1_000_000).unwrap();
     seconds_of(&found, tag)
 }
@@ -328,104 +328,6 @@ fn the_file_is_for_its_owner_alone() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     drop(opened(&path, 1));
     assert_eq!(mode(), 0o600);
-}
-
-#[test]
-fn an_open_file_is_an_error_and_never_set_aside() {
-    let (dir, path) = place();
-    let first = opened(&path, 0);
-    for _ in 0..2 {
-        let second = SampleStore::open(&path, at(1));
-        assert!(matches!(second, Err(StoreError::AlreadyOpen)));
-    }
-    commit(&first.store, vec![scan(&ids(1), 0..9)], 9);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    let missing = SampleStore::open(&dir.path().join("no/samples.redb"), at(1));
-    assert!(matches!(missing, Err(StoreError::Io(_))));
-    assert!(SampleStore::open(dir.path(), at(1)).is_err());
-}
-
-/// A file with some history, closed properly.
-fn written(path: &Path) -> Vec<u8> {
-    let store = opened(path, 0).store;
-    let tags = ids(500);
-    for from in (0..600).step_by(30) {
-        commit(&store, vec![scan(&tags, from..from + 30)], from + 30);
-    }
-    store.close_clean(at(600)).unwrap();
-    drop(store);
-    fs::read(path).unwrap()
-}
-
-#[test]
-fn garbage_is_set_aside_by_name_and_a_fresh_file_begun() {
-    let (dir, path) = place();
-    let good = written(&path);
-    let noise: Vec<u8> =
-        (0..100_000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
-    let cases: [&[u8]; 6] =
-        [b"", b"x", &noise, &good[..64], &good[..good.len() / 2], &good[..good.len() - 4096]];
-    for (second, case) in (0..).zip(cases) {
-        fs::write(&path, case).unwrap();
-        let Opened { store, report } = opened(&path, second);
-        let aside = report.quarantined.unwrap_or_else(|| panic!("case {second} was accepted"));
-        assert_eq!(fs::read(&aside).unwrap().len(), case.len());
-        let name = aside.file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("samples.redb.bad-2026"), "{name}");
-        commit(&store, vec![scan(&ids(1), 0..9)], 9);
-        assert_eq!(all(&store, TagId(0)), (0..9).collect::<Vec<_>>());
-        drop(store);
-    }
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 7);
-}
-
-#[test]
-fn a_flipped_byte_anywhere_gives_true_history_or_a_counted_loss() {
-    let (_dir, path) = place();
-    let good = written(&path);
-    let step = good.len() / 97;
-    let (mut lost, mut quarantined) = (0, 0);
-    for (round, offset) in (0..good.len()).step_by(step).enumerate() {
-        let mut bad = good.clone();
-        bad[offset + round % 61] ^= 1 << (round % 8);
-        fs::write(&path, &bad).unwrap();
-        let Opened { store, report } = opened(&path, 600);
-        if let Some(aside) = report.quarantined {
-            quarantined += 1;
-            fs::remove_file(aside).unwrap();
-            continue;
-        }
-        for tag in [TagId(0), TagId(250), TagId(499)] {
-            // Damaged structure may show as an error; a wrong or made-up value never.
-            let Ok(found) = store.window(tag, at(0), at(700), 10_000) else { continue };
-            let seconds = seconds_of(&found, tag);
-            if seconds.len() < 600 {
-                lost += 1;
-                assert!(found.bad_records > 0 || report.bad_records > 0);
-                let cause = found.gaps.first().map(|gap| gap.cause);
-                assert_eq!(cause, Some(GapCause::Damaged), "offset {offset}");
-            }
-        }
-    }
-    assert!(lost > 0, "no flip hit what was read; {quarantined} files set aside");
-}
-
-#[test]
-fn another_programs_database_is_set_aside_and_a_newer_format_is_not() {
-    let (_dir, path) = place();
-    let other = redb::Database::create(&path).unwrap();
-    let change = other.begin_write().unwrap();
-    let table: redb::TableDefinition<'_, u32, u32> = redb::TableDefinition::new("other");
-    change.open_table(table).unwrap().insert(1, 1).unwrap();
-    change.commit().unwrap();
-    drop(other);
-    assert!(opened(&path, 0).report.quarantined.is_some());
-    let newer = redb::Database::create(&path).unwrap();
-    let change = newer.begin_write().unwrap();
-    change.open_table(index::META).unwrap().insert("format", &[9, 0, 0, 0][..]).unwrap();
-    change.commit().unwrap();
-    drop(newer);
-    assert!(matches!(SampleStore::open(&path, at(1)), Err(StoreError::Newer(9))));
 }
 
 #[test]

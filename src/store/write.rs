@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -13,7 +13,7 @@ use super::index::{
     GAPS, GROUPS, Index, META, Place, SEGMENTS, Segment, View, put_gap, put_group, put_summary,
 };
 use super::merge::{self, Merged};
-use super::open::{self, Run, put_run};
+use super::open::{self, Run, Start, put_run};
 use super::record::{ColumnRef, Packed, Packer, Piece, STREAMS};
 use super::{Committed, Gap, GapCause, OpenReport};
 use crate::driver::RawBlock;
@@ -24,13 +24,15 @@ pub(super) const ROWS_SEALED_MIN: usize = 8;
 /// A commit of fewer bytes is gathered too, whatever its rows, so that a small plant doesn't
 /// make a segment of its own every few seconds.
 const SEALED_BYTES_MIN: u64 = 64 * 1024;
-/// Gathered bytes that are merged: 50 rows of 10 000 tags, and 30 ms of work.
+/// Gathered bytes that are merged: 50 rows of 10 000 tags, and some 150 ms of work.
 const OPEN_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// Gathered segments that are merged: a reader looks into each of them.
 const OPEN_SEGMENTS_MAX: usize = 1024;
 /// From this size on, commits carry what makes the start after a crash quick. It costs 20 KiB a
 /// commit here, and 140 KiB at 1 GiB; a smaller file is repaired in some 200 ms without.
 const QUICK_REPAIR_FROM_BYTES: u64 = 32 * 1024 * 1024;
+/// Opening anew writes some tens of KiB; with less than this it would fail as well.
+const REOPEN_FREE_BYTES_MIN: u64 = 1024 * 1024;
 /// Gaps kept; beyond it the oldest goes.
 const GAPS_MAX: usize = 4096;
 /// Groups kept at once; a reload that changes a scan group makes a new one.
@@ -43,7 +45,10 @@ pub(super) struct Writer {
     db: Option<Database>,
     /// A change has failed: what is known by heart may no longer be what is on disk.
     failed: bool,
+    /// It failed for want of space.
+    full: bool,
     pub(super) file: Option<PathBuf>,
+    /// A change has found the file damaged.
     distrusted: bool,
     pub(super) open_segments_max: usize,
     pub(super) index: Index,
@@ -62,6 +67,7 @@ impl Writer {
         Self {
             db: Some(db),
             failed: false,
+            full: false,
             file,
             distrusted: false,
             open_segments_max: OPEN_SEGMENTS_MAX,
@@ -122,19 +128,24 @@ impl Writer {
 
     /// Writes no more after a failure until the file is opened anew, a damaged one set aside.
     /// Readers go on meanwhile.
-    pub(super) fn abandon(&mut self, damaged: bool) {
+    pub(super) fn abandon(&mut self, error: &StoreError) {
         self.failed = true;
-        self.distrusted |= damaged;
+        self.full = matches!(error, StoreError::Full);
+        self.distrusted |= error.is_damage();
     }
 
     /// Opens the file anew; the tags keep their numbers even in a fresh one.
     pub(super) fn reopen(&mut self, now: Timestamp) -> Result<OpenReport, StoreError> {
         let path = self.file.clone().ok_or_else(closed)?;
+        // While the disk is full, the old handle at least serves readers.
+        if self.full && free_bytes(&path)? < REOPEN_FREE_BYTES_MIN {
+            return Err(StoreError::Full);
+        }
         // The lock goes with the old handle.
         self.db = None;
         let aside = if self.distrusted { Some(open::set_aside(&path, now)?) } else { None };
         self.distrusted = false;
-        let (mut writer, mut report) = open::open(&path, now)?;
+        let (mut writer, mut report) = open::open(&path, now, Start::Again)?;
         report.quarantined = aside.or(report.quarantined);
         writer.names = std::mem::take(&mut self.names);
         writer.next_tag = writer.next_tag.max(self.next_tag);
@@ -326,6 +337,11 @@ impl Writer {
         change.open_table(META)?.insert("run", put_run(Run::Ended, now).as_slice())?;
         Ok(change.commit()?)
     }
+}
+
+fn free_bytes(path: &Path) -> Result<u64, StoreError> {
+    let disk = rustix::fs::statvfs(path).map_err(std::io::Error::from)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn closed() -> StoreError {
