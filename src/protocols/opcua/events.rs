@@ -50,6 +50,26 @@ const COLUMNS: [(ObjectTypeId, &str); 12] = [
     (ObjectTypeId::AcknowledgeableConditionType, "AckedState/Id"),
 ];
 
+/// Where a column stands on a condition that is a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    /// At this path below it.
+    Property(&'static str),
+    /// It is the node's own id.
+    Itself,
+    /// Nowhere: it belongs to an event.
+    Unread,
+}
+
+/// Gives each column's place on a node, in the order of a row.
+pub(super) fn paths() -> impl Iterator<Item = Path> {
+    COLUMNS.iter().map(|(_, path)| match *path {
+        "" => Path::Itself,
+        "EventType" => Path::Unread,
+        path => Path::Property(path),
+    })
+}
+
 /// Where clauses by what they ask of the server, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Where {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::errors;
 use super::events::Event;
+use super::instances;
 use super::plan::pace;
 use super::read;
 use super::requests::Caller;
@@ -195,7 +196,15 @@ pub(super) async fn conditions(
     };
     let answer = refreshed(&caller, subscription, &mut heard, &cancel).await;
     caller.unsubscribe(subscription).await;
-    Ok(Reply::Conditions(answer?.unwrap_or(known)))
+    if let Some(answer) = answer? {
+        return Ok(Reply::Conditions(answer));
+    }
+    // What a node says now supersedes what an event said once; branches are no nodes.
+    let mut found = instances::read(&caller).await?;
+    let missing = known.into_iter().filter(|k| !found.iter().any(|f| f.id == k.id));
+    let missing: Vec<ConditionEvent> = missing.collect();
+    found.extend(missing);
+    Ok(Reply::Conditions(found))
 }
 
 /// Gathers until the end mark; `None` where the server has no refresh.

@@ -13,6 +13,7 @@ mod facts;
 mod history;
 mod identify;
 mod inbox;
+mod instances;
 mod judge;
 mod limits;
 mod link;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use opcua::client::{HistoryReadAction, OnSubscriptionNotificationCore};
 use opcua::types::{
-    AttributeId, BrowseDescription, BrowseResult, ByteString, CallMethodRequest, DataValue, Error,
-    HistoryReadResult, HistoryReadValueId, MonitoredItemCreateRequest, MonitoredItemCreateResult,
-    NodeId, ReadValueId, StatusCode, TimestampsToReturn, Variant,
+    AttributeId, BrowseDescription, BrowsePath, BrowsePathResult, BrowseResult, ByteString,
+    CallMethodRequest, DataValue, Error, HistoryReadResult, HistoryReadValueId,
+    MonitoredItemCreateRequest, MonitoredItemCreateResult, NodeId, ReadValueId, StatusCode,
+    TimestampsToReturn, Variant,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -130,6 +131,19 @@ impl Caller {
         if !points.is_empty() {
             self.tidy(self.live.link.session.browse_next(true, &points)).await;
         }
+    }
+
+    /// Finds the nodes at the end of paths.
+    pub(super) async fn translate(
+        &self,
+        paths: &[BrowsePath],
+    ) -> Result<Vec<BrowsePathResult>, DriverError> {
+        let session = &self.live.link.session;
+        let terms = self.terms(&self.live.limits.browse, "following paths");
+        in_chunks(terms, paths, |paths: Vec<BrowsePath>| async move {
+            session.translate_browse_paths_to_node_ids(&paths).await
+        })
+        .await
     }
 
     /// Reads history of one node.

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::errors;
 use super::events::{self, Columns, Event, Where};
 use super::inbox::{Arrived, Ear, FIRST_HANDLE, Inboxes};
+use super::instances;
 use super::plan::{Plan, pace};
 use super::read;
 use super::requests::Caller;
@@ -44,6 +45,8 @@ pub(super) struct Standing {
     subscriptions: Vec<u32>,
     inboxes: Arc<Inboxes>,
     columns: Columns,
+    /// Conditions found at the start, where the server does not refresh them.
+    present: Mutex<Vec<ConditionEvent>>,
     /// What is known of the server's conditions.
     known: Mutex<HashMap<ConditionId, ConditionEvent>>,
 }
@@ -93,6 +96,7 @@ pub(super) async fn establish(
         subscriptions: Vec::new(),
         inboxes: Inboxes::new(plan.scans.len(), routes),
         columns: Columns::default(),
+        present: Mutex::default(),
         known: Mutex::default(),
     };
     match standing.fill(caller, plan, scope).await {
@@ -182,7 +186,10 @@ impl Standing {
         match listen(caller, subscription).await {
             Ok(Some(columns)) => {
                 self.columns = columns;
-                refresh(caller, subscription).await.map(|_accepted| ())
+                if !refresh(caller, subscription).await? {
+                    self.present = Mutex::new(instances::read(caller).await?);
+                }
+                Ok(())
             }
             Ok(None) => Ok(()),
             Err(error) if is_refusal(&error) => {
@@ -229,6 +236,9 @@ impl Standing {
         let (rows, lost) = self.inboxes.take_events();
         out.lost += lost;
         let mut refresh_wanted = false;
+        let present = std::mem::take(&mut *self.present.lock());
+        present.iter().for_each(|event| self.remember(event));
+        out.conditions.extend(present);
         for (row, received_ts) in rows {
             match self.columns.read(&row, received_ts) {
                 Some(Event::Condition(event)) => {

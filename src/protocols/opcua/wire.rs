@@ -3,24 +3,31 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use opcua::client::ConnectionSource;
 use opcua::client::transport::{
-    Connector, RequestRecv, SecureChannelState, StreamConnection, StreamConnector, StreamTransport,
-    TransportConfiguration,
+    Connector, OutgoingMessage, RequestRecv, SecureChannelState, StreamConnection, StreamConnector,
+    StreamTransport, TransportConfiguration,
 };
 use opcua::core::comms::tcp_codec::TcpCodec;
-use opcua::types::{DecodingOptions, EndpointDescription, Error, StatusCode};
+use opcua::core::{RequestMessage, ResponseMessage};
+use opcua::types::{
+    CloseSessionRequest, DateTime, DecodingOptions, EndpointDescription, Error, RequestHeader,
+    StatusCode,
+};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
 
 use crate::driver::{DriverError, Toll};
 
 /// Requests between the session and the socket; the session itself waits where it is full.
 const QUEUE: usize = 64;
+/// How long a server may take to close a session whose login it refused.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// Counts what goes out, and what of it somebody paid for.
 #[derive(Debug, Default)]
@@ -114,6 +121,7 @@ impl Connector for Dial {
         // Ends when the session drops its end, or the transport drops ours.
         tokio::spawn(async move {
             while let Some(message) = outgoing.recv().await {
+                let message = closing_if_refused(message, &forward, &wire);
                 wire.sent.fetch_add(1, Relaxed);
                 if forward.send(message).await.is_err() {
                     break;
@@ -125,6 +133,61 @@ impl Connector for Dial {
 
     fn default_endpoint(&self) -> EndpointDescription {
         EndpointDescription::from(self.url.as_str())
+    }
+}
+
+/// Makes a refused login close the session it was for.
+///
+/// async-opcua drops the channel alone, and a server with few sessions would keep each until its
+/// timeout: a wrong password, retried, would lock everybody else out.
+fn closing_if_refused(
+    mut message: OutgoingMessage,
+    forward: &mpsc::Sender<OutgoingMessage>,
+    wire: &Arc<Wire>,
+) -> OutgoingMessage {
+    let RequestMessage::ActivateSession(request) = &message.request else { return message };
+    let Some(callback) = message.callback.take() else { return message };
+    let (answered, answer) = oneshot::channel();
+    message.callback = Some(answered);
+    let request_header = RequestHeader {
+        authentication_token: request.request_header.authentication_token.clone(),
+        timestamp: DateTime::now(),
+        ..Default::default()
+    };
+    let close = CloseSessionRequest { request_header, delete_subscriptions: true };
+    // Weak, so that this does not keep the connection open.
+    let (forward, wire) = (forward.downgrade(), wire.clone());
+    tokio::spawn(async move {
+        let Ok(answer) = answer.await else { return };
+        if is_refusal(&answer)
+            && let Some(forward) = forward.upgrade()
+        {
+            let (closed, confirmed) = oneshot::channel();
+            let sent = forward.send(OutgoingMessage {
+                request: close.into(),
+                callback: Some(closed),
+                deadline: std::time::Instant::now() + CLOSING,
+                span: tracing::Span::none(),
+            });
+            if sent.await.is_ok() {
+                wire.sent.fetch_add(1, Relaxed);
+                // Whatever the server says, the login stays refused.
+                drop(timeout(CLOSING, confirmed).await);
+            }
+        }
+        // Nobody listens any longer where the opening was given up.
+        drop(callback.send(answer));
+    });
+    message
+}
+
+fn is_refusal(answer: &Result<ResponseMessage, Error>) -> bool {
+    match answer {
+        Ok(ResponseMessage::ActivateSession(answer)) => {
+            answer.response_header.service_result.is_bad()
+        }
+        Ok(ResponseMessage::ServiceFault(_)) => true,
+        _ => false,
     }
 }
 
@@ -143,8 +206,6 @@ impl ConnectionSource for Dial {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::driver::{Meter, Purpose};
     use crate::model::Budget;
