@@ -11,7 +11,7 @@ use super::directory::Directory;
 use super::historian::HistorianFace;
 use crate::cache::TagCache;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Doors};
 use crate::model::Timestamp;
 use crate::store::SampleStore;
 
@@ -80,6 +80,12 @@ impl Deps {
     #[must_use]
     pub fn is_demo(&self) -> bool {
         self.setup.plant == Plant::Demo
+    }
+
+    /// Gives the groups that may pass the doors.
+    #[must_use]
+    pub fn doors(&self) -> Doors {
+        self.config.read().doors.clone()
     }
 
     /// Gives the protocols that some endpoint speaks, in the order of the protocols' list.

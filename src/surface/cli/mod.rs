@@ -2,6 +2,8 @@
 
 mod client;
 pub mod collector;
+#[cfg(feature = "demo")]
+pub mod demo;
 mod exit;
 pub mod otctl;
 mod tail;
