@@ -300,7 +300,7 @@ fn reading(item: &Arc<str>, point: &Point, outcome: Outcome) -> NodeReading {
         _ => "uint16",
     };
     match outcome {
-        Outcome::Failed(error, _) => failed(item, data_type, error),
+        Outcome::Failed(error, _) => failed(item, data_type, *error),
         Outcome::Read(value, quality, received_ts) => NodeReading {
             item: item.clone(),
             value,

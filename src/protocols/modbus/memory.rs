@@ -70,7 +70,8 @@ impl Memory {
 
     /// Notes that a value was read, and forgets what spoke against it.
     pub(super) fn accept(&mut self, point: &Point) {
-        if self.refused.remove(&span(point)).is_some() {
+        // Every value of every scan comes by here.
+        if !self.refused.is_empty() && self.refused.remove(&span(point)).is_some() {
             self.holes.forget(point.unit, point.area, stretch(point));
             self.generation += 1;
         }

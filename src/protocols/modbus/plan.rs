@@ -229,10 +229,12 @@ mod tests {
         assert_eq!(halves(&halves(&left, &points).unwrap().0, &points), None);
     }
 
+    const AREAS: [Area; 4] = [Area::Coil, Area::Discrete, Area::Holding, Area::Input];
+
     prop_compose! {
         fn any_point()(
             unit in 1u8..3,
-            area in prop::sample::select(vec![Area::Coil, Area::Discrete, Area::Holding, Area::Input]),
+            area in prop::sample::select(&AREAS[..]),
             start in 0u16..4000,
             width in 1u16..=125,
         ) -> Point {

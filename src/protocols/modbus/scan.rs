@@ -23,7 +23,8 @@ const HALVINGS_MAX: u32 = 32;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     Read(Value, Quality, Timestamp),
-    Failed(DriverError, Timestamp),
+    /// Boxed: it is rare, and six times the size of a value.
+    Failed(Box<DriverError>, Timestamp),
 }
 
 /// What came of one pass, also where it ended early.
@@ -122,7 +123,7 @@ impl Pass {
     fn fail(&mut self, group: &Group, error: &DriverError) {
         let now = clock::now();
         for position in &group.members {
-            self.set(*position, Outcome::Failed(error.clone(), now));
+            self.set(*position, Outcome::Failed(Box::new(error.clone()), now));
         }
     }
 

@@ -153,7 +153,7 @@ fn no_20((_, _, start, count): Asked) -> Act {
 #[tokio::test]
 async fn values_and_their_raw_blocks_come_in_the_slices_order() {
     let tags = vec![tag("holding:102", "float32", 1), tag("100", "", 1), tag("coil:7", "", 1)];
-    let mut plant = Plant::start(|_| Act::Serve, 1000, tags).await;
+    let mut plant = Plant::start(|_| Act::Serve, 5000, tags).await;
     let (batch, result, requests) = plant.scan(0).await;
     assert_eq!((result, requests), (Ok(()), 2));
     let ids: Vec<u32> = batch.readings.iter().map(|reading| reading.tag.0).collect();
@@ -169,7 +169,7 @@ async fn values_and_their_raw_blocks_come_in_the_slices_order() {
 
 #[tokio::test]
 async fn a_bad_address_fails_alone_and_is_not_asked_again() {
-    let mut plant = Plant::start(no_20, 1000, holdings(0..60)).await;
+    let mut plant = Plant::start(no_20, 5000, holdings(0..60)).await;
     let (batch, result, _) = plant.scan(0).await;
     assert_eq!((result, batch.readings.len(), good(&batch)), (Ok(()), 60, 59));
     let bad = &batch.readings[20];
@@ -191,7 +191,7 @@ async fn a_bad_address_fails_alone_and_is_not_asked_again() {
 
 #[tokio::test]
 async fn a_refused_gap_is_learnt_and_no_longer_bridged() {
-    let mut plant = Plant::start(no_20, 1000, holdings([0, 5, 10, 30, 35, 40])).await;
+    let mut plant = Plant::start(no_20, 5000, holdings([0, 5, 10, 30, 35, 40])).await;
     let (batch, result, requests) = plant.scan(0).await;
     assert_eq!((result, good(&batch), requests), (Ok(()), 6, 3));
     let (batch, _, requests) = plant.scan(0).await;
@@ -201,7 +201,7 @@ async fn a_refused_gap_is_learnt_and_no_longer_bridged() {
 #[tokio::test]
 async fn a_device_that_reads_fewer_at_once_is_learnt() {
     let few: Script = |(_, _, _, count)| if count > 40 { Act::Refuse(3) } else { Act::Serve };
-    let mut plant = Plant::start(few, 1000, holdings(0..200)).await;
+    let mut plant = Plant::start(few, 5000, holdings(0..200)).await;
     let (batch, result, _) = plant.scan(0).await;
     assert_eq!((result, good(&batch)), (Ok(()), 200));
     for _ in 0..4 {
@@ -217,7 +217,7 @@ async fn a_device_that_reads_fewer_at_once_is_learnt() {
 async fn a_wrong_register_map_is_learnt_a_little_with_each_scan() {
     let none: Script = |(_, _, start, _)| if start < 500 { Act::Refuse(2) } else { Act::Serve };
     let tags = holdings((0..200).chain(500..510));
-    let mut plant = Plant::start(none, 1000, tags).await;
+    let mut plant = Plant::start(none, 5000, tags).await;
     let (batch, result, requests) = plant.scan(0).await;
     assert_eq!((result, batch.readings.len(), good(&batch)), (Ok(()), 210, 10));
     assert!(requests <= 3 + 2 * 32, "{requests}");
@@ -235,7 +235,7 @@ async fn a_busy_or_faulty_block_fails_alone_and_is_asked_again() {
         900 => Act::Refuse(1),
         _ => Act::Serve,
     };
-    let mut plant = Plant::start(busy, 1000, holdings([0, 1, 500, 700, 900])).await;
+    let mut plant = Plant::start(busy, 5000, holdings([0, 1, 500, 700, 900])).await;
     for _ in 0..2 {
         let (batch, result, requests) = plant.scan(0).await;
         assert_eq!((result, requests), (Ok(()), 4));
@@ -250,7 +250,7 @@ async fn a_busy_or_faulty_block_fails_alone_and_is_asked_again() {
 async fn a_dead_unit_names_itself_and_its_neighbour_goes_on_after_one_reconnect() {
     let dead: Script = |(unit, ..)| if unit == 2 { Act::Ignore } else { Act::Serve };
     let tags = vec![tag("0", "", 1), tag("0", "", 2), tag("500", "", 2)];
-    let mut plant = Plant::start(dead, 100, tags).await;
+    let mut plant = Plant::start(dead, 1000, tags).await;
     let (batch, result, requests) = plant.scan(1).await;
     let error = result.unwrap_err();
     assert_eq!((error.kind, error.unit), (ErrorKind::Timeout, Some(UnitId(2))));
@@ -267,7 +267,7 @@ async fn a_dead_unit_names_itself_and_its_neighbour_goes_on_after_one_reconnect(
 async fn a_gateway_without_its_target_fails_one_unit_and_the_session_lives() {
     let gateway: Script = |(unit, ..)| if unit == 2 { Act::Refuse(11) } else { Act::Serve };
     let tags = vec![tag("0", "", 1), tag("0", "", 2)];
-    let mut plant = Plant::start(gateway, 1000, tags).await;
+    let mut plant = Plant::start(gateway, 5000, tags).await;
     let error = plant.scan(1).await.1.unwrap_err();
     assert_eq!((error.reaction(), error.unit), (Reaction::FailUnit, Some(UnitId(2))));
     assert_eq!(plant.scan(0).await.1, Ok(()));
@@ -284,7 +284,7 @@ async fn an_abandoned_scan_ends_the_session() {
 
 #[tokio::test]
 async fn a_passed_deadline_sends_nothing_and_keeps_the_session() {
-    let mut plant = Plant::start(|_| Act::Serve, 1000, holdings([0])).await;
+    let mut plant = Plant::start(|_| Act::Serve, 5000, holdings([0])).await;
     let mut batch = Batch::default();
     let now = Instant::now();
     let error = plant.driver.acquire(SliceId(0), &mut batch, &plant.toll, now).await.unwrap_err();
@@ -295,7 +295,7 @@ async fn a_passed_deadline_sends_nothing_and_keeps_the_session() {
 
 #[tokio::test]
 async fn a_block_is_read_as_asked_and_limits_are_held() {
-    let mut plant = Plant::start(no_20, 1000, Vec::new()).await;
+    let mut plant = Plant::start(no_20, 5000, Vec::new()).await;
     let at = |area, address, count| Ask::Block(BlockRef { unit: UnitId(9), area, address, count });
     let Ok(Reply::Block(block)) = plant.ask(at("discrete", 1, 3)).await else { panic!() };
     assert_eq!(block.data, BlockData::Bits([true, false, true].into()));
@@ -320,7 +320,7 @@ async fn a_block_is_read_as_asked_and_limits_are_held() {
 
 #[tokio::test]
 async fn addresses_on_demand_are_coalesced_and_a_bad_one_fails_alone() {
-    let mut plant = Plant::start(no_20, 1000, Vec::new()).await;
+    let mut plant = Plant::start(no_20, 5000, Vec::new()).await;
     let refs = ["19", "20", "holding:21.0", "4x00023@5", "banana", "0@248"];
     let ask = Ask::Read { refs: refs.iter().map(|text| Arc::from(*text)).collect() };
     let Ok(Reply::Readings(readings)) = plant.ask(ask).await else { panic!() };
@@ -335,7 +335,7 @@ async fn addresses_on_demand_are_coalesced_and_a_bad_one_fails_alone() {
 
 #[tokio::test]
 async fn what_modbus_has_not_is_unsupported() {
-    let mut plant = Plant::start(|_| Act::Serve, 1000, Vec::new()).await;
+    let mut plant = Plant::start(|_| Act::Serve, 5000, Vec::new()).await;
     let error = plant.ask(Ask::Conditions).await.unwrap_err();
     assert_eq!((error.kind, error.reaction()), (ErrorKind::Unsupported, Reaction::FailTag));
 }
