@@ -89,10 +89,13 @@ impl Where {
     fn filter(self) -> ContentFilter {
         let of = |kind: ObjectTypeId| Operand::literal(NodeId::from(kind));
         match self {
+            // Some servers take OfType for the very type: the commonest subtype is named too.
             Self::ConditionsAndMarks => ContentFilterBuilder::new()
                 .or(Operand::element(1), Operand::element(2))
-                .of_type(of(ObjectTypeId::ConditionType))
                 .or(Operand::element(3), Operand::element(4))
+                .or(Operand::element(5), Operand::element(6))
+                .of_type(of(ObjectTypeId::ConditionType))
+                .of_type(of(ObjectTypeId::AlarmConditionType))
                 .of_type(of(ObjectTypeId::RefreshEndEventType))
                 .of_type(of(ObjectTypeId::RefreshRequiredEventType))
                 .build(),
@@ -109,7 +112,8 @@ pub(super) fn item(wanted: Where) -> MonitoredItemCreateRequest {
     let select = COLUMNS.iter().map(|(kind, path)| match path.is_empty() {
         true => SimpleAttributeOperand {
             type_definition_id: NodeId::from(*kind),
-            browse_path: None,
+            // Empty and not null: a null one brings some servers down.
+            browse_path: Some(Vec::new()),
             attribute_id: AttributeId::NodeId as u32,
             index_range: NumericRange::None,
         },
@@ -131,10 +135,12 @@ pub(super) fn item(wanted: Where) -> MonitoredItemCreateRequest {
 }
 
 /// Which columns a server really sends.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Columns {
     /// The places of the clauses it accepted; empty where it said nothing.
     accepted: Vec<usize>,
+    /// What the rows have passed.
+    passed: Where,
 }
 
 /// What a row turned out to be.
@@ -151,13 +157,18 @@ pub(super) enum Event {
 
 impl Columns {
     /// Takes the server's word on each clause (Part 4, 7.22.3).
-    pub(super) fn from_result(result: &ExtensionObject) -> Self {
+    pub(super) fn from_result(result: &ExtensionObject, passed: Where) -> Self {
         let results = result
             .inner_as::<EventFilterResult>()
             .and_then(|result| result.select_clause_results.as_deref())
             .unwrap_or_default();
         let accepted = results.iter().enumerate().filter(|(_, status)| !status.is_bad());
-        Self { accepted: accepted.map(|(place, _)| place).collect() }
+        Self { accepted: accepted.map(|(place, _)| place).collect(), passed }
+    }
+
+    /// Understands whole rows that are known to be of conditions.
+    pub(super) fn whole() -> Self {
+        Self { accepted: Vec::new(), passed: Where::Conditions }
     }
 
     /// Finds a column in a row: some servers send a null for a clause they refused, others drop
@@ -202,8 +213,9 @@ impl Columns {
         let name = values::text(cell(Column::Name));
         let condition = node_text(cell(Column::Condition));
         let retain = cell(Column::Retain);
-        // Every condition has a name and says whether it is retained; other events have neither.
-        if name.is_empty() && condition.is_empty() && retain.is_none() {
+        // Where the server does not sort, other events come too: they have none of these.
+        let is_bare = name.is_empty() && condition.is_empty() && retain.is_none();
+        if is_bare && self.passed == Where::Everything {
             return Some(Event::Other);
         }
         Some(Event::Condition(self.condition(row, condition, name, received_ts)))
@@ -222,7 +234,10 @@ impl Columns {
             _ => None,
         };
         let source = bounded(&values::text(cell(Column::SourceName)));
-        let name = bounded(&name);
+        let mut name = bounded(&name);
+        if name.is_empty() {
+            name = node_text(cell(Column::EventType));
+        }
         let condition = match condition.is_empty() {
             true => Arc::from(format!("{source}/{name}")),
             false => condition,
@@ -301,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_whole_row_is_a_condition() {
-        let Some(Event::Condition(event)) = Columns::default().read(&row(), NOW) else { panic!() };
+        let Some(Event::Condition(event)) = Columns::whole().read(&row(), NOW) else { panic!() };
         assert_eq!(event.id.condition.as_ref(), "ns=1;s=Tank.LevelAlarm");
         assert_eq!((event.id.branch.as_ref(), event.name.as_ref()), ("", "LevelAlarm"));
         assert_eq!(
@@ -320,7 +335,8 @@ mod tests {
             select_clause_diagnostic_infos: None,
             where_clause_result: Default::default(),
         };
-        let columns = Columns::from_result(&ExtensionObject::from_message(result));
+        let columns =
+            Columns::from_result(&ExtensionObject::from_message(result), Where::Everything);
         let mut short = row();
         short.remove(Column::Condition as usize);
         let Some(Event::Condition(event)) = columns.read(&short, NOW) else { panic!() };
@@ -335,8 +351,12 @@ mod tests {
     fn marks_of_a_refresh_are_no_conditions() {
         let mut mark = vec![Variant::Empty; COLUMNS.len()];
         mark[0] = NodeId::from(ObjectTypeId::RefreshEndEventType).into();
-        assert_eq!(Columns::default().read(&mark, NOW), Some(Event::RefreshEnd));
-        mark[0] = NodeId::from(ObjectTypeId::BaseEventType).into();
-        assert_eq!(Columns::default().read(&mark, NOW), Some(Event::Other));
+        assert_eq!(Columns::whole().read(&mark, NOW), Some(Event::RefreshEnd));
+        // Where the server sorted, what is bare is a condition all the same.
+        mark[0] = NodeId::from(ObjectTypeId::AlarmConditionType).into();
+        let unsorted = Columns { accepted: Vec::new(), passed: Where::Everything };
+        assert_eq!(unsorted.read(&mark, NOW), Some(Event::Other));
+        let Some(Event::Condition(event)) = Columns::whole().read(&mark, NOW) else { panic!() };
+        assert_eq!((event.active, event.retain), (None, false));
     }
 }

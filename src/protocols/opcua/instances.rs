@@ -51,7 +51,7 @@ pub(super) async fn read(caller: &Caller) -> Result<Vec<ConditionEvent>, DriverE
                 events::Path::Unread => Variant::Empty,
             })
             .collect();
-        if let Some(Event::Condition(event)) = Columns::default().read(&row, received_ts)
+        if let Some(Event::Condition(event)) = Columns::whole().read(&row, received_ts)
             && event.retain
         {
             read.push(event);

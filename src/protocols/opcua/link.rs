@@ -90,9 +90,9 @@ impl Health {
         self.silence_max_ms.store(millis, Relaxed);
     }
 
-    fn is_silent(&self) -> bool {
+    fn is_silent_at(&self, uptime_ms: u64) -> bool {
         let most = self.silence_max_ms.load(Relaxed);
-        most > 0 && clock::uptime_ms().saturating_sub(self.heard_ms.load(Relaxed)) > most
+        most > 0 && uptime_ms.saturating_sub(self.heard_ms.load(Relaxed)) > most
     }
 
     /// Gives the error of a session that has ended.
@@ -389,7 +389,7 @@ async fn pump(
                 _ => {}
             },
         }
-        if health.is_silent() {
+        if health.is_silent_at(clock::uptime_ms()) {
             break StatusCode::BadTimeout;
         }
         // Set-up is counted by who opens; from then on keep-alives and publishes are ours.
@@ -412,4 +412,28 @@ async fn pump(
         }
     }
     counted.wire.settle(&counted.toll);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_judged_only_where_something_is_subscribed() {
+        let health = Health::new(Arc::new(Notify::new()));
+        assert!(!health.is_silent_at(u64::MAX));
+        health.expect_within(Duration::from_secs(15));
+        let now = clock::uptime_ms();
+        assert!(!health.is_silent_at(now + 14_000));
+        assert!(health.is_silent_at(now + 16_000));
+    }
+
+    #[test]
+    fn the_first_reason_for_the_end_is_the_one_told() {
+        let health = Health::new(Arc::new(Notify::new()));
+        assert_eq!(health.failure(), None);
+        health.end(StatusCode::BadTimeout);
+        health.end(StatusCode::BadConnectionClosed);
+        assert_eq!(health.failure().unwrap().kind, ErrorKind::Timeout);
+    }
 }

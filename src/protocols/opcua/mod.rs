@@ -27,6 +27,9 @@ mod structures;
 mod subscribe;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+#[cfg(feature = "demo")]
+mod tests;
 mod values;
 mod wire;
 

@@ -95,7 +95,7 @@ pub(super) async fn establish(
     let mut standing = Standing {
         subscriptions: Vec::new(),
         inboxes: Inboxes::new(plan.scans.len(), routes),
-        columns: Columns::default(),
+        columns: Columns::whole(),
         present: Mutex::default(),
         known: Mutex::default(),
     };
@@ -302,7 +302,7 @@ pub(super) async fn listen(
         let results = caller.monitor(subscription, &[events::item(wanted)]).await?;
         let Some(result) = results.first() else { continue };
         if !result.status_code.is_bad() {
-            return Ok(Some(Columns::from_result(&result.filter_result)));
+            return Ok(Some(Columns::from_result(&result.filter_result, wanted)));
         }
         let status = errors::name(result.status_code);
         tracing::debug!(?wanted, status, "the server refuses this filter of events");
