@@ -19,8 +19,17 @@ const LOG_BYTES_MAX: u64 = 1 << 20;
 pub fn start(file: Option<&Path>) -> io::Result<()> {
     let chosen = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
     let mut filter = EnvFilter::builder().parse_lossy(chosen);
-    // rmcp writes arguments at debug, and the protocol libraries a line per frame.
-    for quiet in ["rmcp=warn", "opcua=warn", "tokio_modbus=warn"] {
+    // rmcp writes arguments at debug. The OPC UA library logs errors of its own beside the ones
+    // it returns, with text of the server in them: the poller logs ours.
+    for quiet in [
+        "rmcp=warn",
+        "opcua_client=off",
+        "opcua_core=off",
+        "opcua_crypto=off",
+        "opcua_server=off",
+        "opcua_types=off",
+        "tokio_modbus=warn",
+    ] {
         if let Ok(directive) = quiet.parse() {
             filter = filter.add_directive(directive);
         }

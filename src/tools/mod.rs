@@ -5,6 +5,7 @@
 
 mod ask;
 mod call;
+mod certificate;
 mod collector;
 mod define;
 mod endpoint;
@@ -47,6 +48,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<modbus::ReadCoils>(),
     define::<modbus::ReadDiscrete>(),
     define::<modbus::Health>(),
+    define::<certificate::List>(),
+    define::<certificate::Trust>(),
+    define::<certificate::Reject>(),
+    define::<certificate::Own>(),
     define::<collector::Reload>(),
 ];
 

@@ -44,7 +44,7 @@ pub(super) struct Failure {
     pub(super) message: String,
     pub(super) hint: Option<String>,
     /// The tool's own answer, for scripts.
-    pub(super) answer: Option<Value>,
+    pub(super) answer: Option<Box<Value>>,
 }
 
 impl Failure {
@@ -72,7 +72,7 @@ impl Failure {
             hint = format!("did you mean {}? {hint}", near.join(" or "));
         }
         let message = format!("{} ({})", text("message"), text("code"));
-        Self { exit, message, hint: Some(hint), answer: Some(answer) }
+        Self { exit, message, hint: Some(hint), answer: Some(Box::new(answer)) }
     }
 
     /// Writes it on stderr.

@@ -37,8 +37,10 @@ pub(super) async fn tail(
         }
         let within = Duration::from_millis(u64::from(WAIT_MS)) + SPARE;
         let answer = session.call("tag_watch", arguments, within).await?;
-        if let Some(gap) = answer.get("gap").and_then(Value::as_u64).filter(|gap| *gap > 0) {
-            eprintln!("gap: {gap} samples came faster than they were read");
+        match answer.get("gap").and_then(Value::as_i64) {
+            Some(lost) if lost > 0 => eprintln!("gap: {lost} samples were not read in time"),
+            Some(-1) => eprintln!("gap: the collector has restarted"),
+            _ => (),
         }
         let samples = answer.get("samples").and_then(Value::as_array);
         let mut out = io::stdout().lock();

@@ -1,5 +1,6 @@
 //! `tag_history`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::resolve;
 use super::span::{Recorded, Span, recorded};
 use crate::actors::Deps;
 use crate::driver::{Ask, Reply};
-use crate::model::{EndpointName, Quality, Sample, Tag, TagName, Timestamp, Window};
+use crate::model::{EndpointName, Quality, Sample, Tag, TagName, Timestamp, Value, Window};
 use crate::store::{Gap, GapCause};
 use crate::tools::ask::{ask_device, mismatched};
 use crate::tools::endpoint::pick;
@@ -157,8 +158,8 @@ impl Tool for History {
             samples: recorded.window.len(),
             points: kept.iter().map(point).collect(),
             thinned: if is_thinned {
-                "first, last, minimum and maximum of each of equal stretches, and every change \
-                 of quality; nothing averaged"
+                "first and last, changes of quality, and the minimum and maximum of each of equal \
+                 stretches; nothing averaged"
             } else {
                 "not thinned"
             },
@@ -212,46 +213,32 @@ fn gap(gap: &Gap) -> GapAnswer {
     }
 }
 
-/// Chooses at most `points_max` samples: of each of equal stretches the first, the last, the
-/// smallest and the largest, and wherever the quality changes as far as there is room.
+/// Chooses at most `points_max` samples: the ends, changes of quality up to a quarter of the
+/// room, and of each of equal stretches the smallest and the largest.
 fn thin(window: &Window, points_max: usize) -> Vec<Sample> {
     let n = window.len();
     if n <= points_max {
         return window.iter().collect();
     }
-    let stretches = (points_max / 4).max(1);
-    let mut keep = vec![false; n];
-    let mut mark = |at: usize| {
-        if let Some(kept) = keep.get_mut(at) {
-            *kept = true;
-        }
-    };
-    mark(0);
-    mark(n - 1);
+    let mut keep: BTreeSet<usize> = [0, n - 1].into();
+    let changes = (1..n).filter(|at| window.qualities.get(*at) != window.qualities.get(at - 1));
+    keep.extend(changes.take(points_max / 4));
+    let stretches = (points_max.saturating_sub(keep.len()) / 2).max(1);
     for stretch in 0..stretches {
         let (from, to) = (stretch * n / stretches, (stretch + 1) * n / stretches);
-        let number = |at: &usize| window.values.get(*at).and_then(crate::model::Value::as_f64);
-        let numbers = || (from..to).filter(|at| number(at).is_some());
-        let by = |a: &usize, b: &usize| {
-            number(a).unwrap_or_default().total_cmp(&number(b).unwrap_or_default())
+        let numbers = || {
+            (from..to).filter_map(|at| Some((at, window.values.get(at).and_then(Value::as_f64)?)))
         };
-        [numbers().min_by(by), numbers().max_by(by)].into_iter().flatten().for_each(&mut mark);
+        let by = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
+        keep.extend(numbers().min_by(by).map(|(at, _)| at));
+        keep.extend(numbers().max_by(by).map(|(at, _)| at));
     }
-    let mut room = points_max.saturating_sub(keep.iter().filter(|kept| **kept).count());
-    for at in 1..n {
-        let changes = window.qualities.get(at) != window.qualities.get(at - 1);
-        if changes && room > 0 && keep.get(at) == Some(&false) {
-            keep.get_mut(at).into_iter().for_each(|kept| *kept = true);
-            room -= 1;
-        }
-    }
-    (0..n).filter(|at| keep.get(*at) == Some(&true)).filter_map(|at| window.get(at)).collect()
+    keep.into_iter().take(points_max).filter_map(|at| window.get(at)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Value;
 
     fn window(values: impl Iterator<Item = f64>) -> Window {
         let mut window = Window::default();

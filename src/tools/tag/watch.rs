@@ -16,8 +16,8 @@ use crate::tools::{Call, Tool, ToolError};
 
 /// A long poll holds a call this long at most.
 const WAIT_MAX_MS: u32 = 10_000;
-/// Samples in one answer.
-const SAMPLES_MAX: u32 = 200;
+/// Samples in one answer; about 150 bytes each.
+const SAMPLES_MAX: u32 = 1000;
 
 fn everything() -> String {
     "**".to_owned()
@@ -45,7 +45,7 @@ pub(crate) struct WatchInput {
     #[arg(long, default_value_t = 1000)]
     #[serde(default = "a_second")]
     pub wait_ms: u32,
-    /// Samples in the answer, 1 to 200.
+    /// Samples in the answer, 1 to 1000.
     #[arg(long, default_value_t = 100)]
     #[serde(default = "a_hundred")]
     pub limit: u32,
