@@ -114,8 +114,7 @@ impl TagCache {
         let mut asked: BTreeMap<u32, Asked> = BTreeMap::new();
         let mut between = BTreeSet::new();
         for id in ids {
-            let Some(slot) = self.slots.get(*id) else { continue };
-            let entry = slot.read();
+            let Some(entry) = self.slots.read(*id) else { continue };
             let Some(place) = &entry.place else {
                 between.extend(entry.left().map(|left| left.group));
                 continue;
@@ -137,8 +136,7 @@ impl TagCache {
     /// Gathers what tags got, since the position, in a group they have left.
     fn gather_left(&self, asked: &Asked, from: &Positions, to: &mut Gathering) {
         for (_, id) in &asked.columns {
-            let Some(slot) = self.slots.get(*id) else { continue };
-            let entry = slot.read();
+            let Some(entry) = self.slots.read(*id) else { continue };
             let Some(past) = &entry.past else { continue };
             let known = entry.left().find_map(|left| Some((left, *from.at.get(&left.group)?)));
             let (left, position) = match (known, entry.left().last()) {

@@ -184,7 +184,13 @@ impl Group {
 
     pub(super) fn read(&self, column: usize, span: Span, out: &mut Raw) {
         match &self.rings {
-            Rings::Scan(ring) => ring.read(column, span, out),
+            Rings::Scan(ring) => {
+                out.first = ring.read(column, span, out);
+                if let Span::Between { since, until } = span {
+                    // What was lapped while the rows were looked for lies elsewhere in time.
+                    out.keep_between(since, until);
+                }
+            }
             Rings::Stream(rings) => {
                 out.clear();
                 if let Some((ring, _)) = rings.get(column) {

@@ -1,7 +1,9 @@
 //! Making groups, and moving tags between them without losing their history.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::TagCache;
 use super::bytes::Purpose;
@@ -29,6 +31,25 @@ pub(super) struct Groups {
     pub(super) taken: bool,
     /// Groups dropped before their last samples were taken, with all they ever got.
     dropped: Vec<(u32, u64)>,
+    /// What is live, for the readers' own copies.
+    directory: Directory,
+}
+
+/// The live groups by id.
+pub(super) type Directory = Arc<[(u32, Arc<Group>)]>;
+
+/// A thread's own copy of the directory: a read needs no count of readers, and so no store, and
+/// its cache misses overlap with those of the next.
+///
+/// A thread that never reads again keeps the groups of that moment until it ends.
+struct Near {
+    run: u64,
+    epoch: u64,
+    directory: Directory,
+}
+
+thread_local! {
+    static NEAR: RefCell<Option<Near>> = const { RefCell::new(None) };
 }
 
 impl Groups {
@@ -97,17 +118,44 @@ impl TagCache {
         let rows = rows_that_fit(way, tags.len(), wanted, self.bytes.room(Purpose::Rings));
         let group = Arc::new(Group::new(groups.next_id, way, tags, rows, floor, &self.bytes));
         groups.next_id += 1;
+        groups.live.push(Arc::clone(&group));
+        // A reader that finds a tag's new place must find the group too.
+        self.publish(&mut groups);
         for (column, id) in tags.iter().enumerate() {
-            let Some(slot) = self.slots.make(*id) else { continue };
             let place = Place { group: Arc::clone(&group), column };
+            let before = self.slots.change(*id, |entry| entry.place.replace(place));
             // Named twice in one group: the last column counts.
-            if let Some(twice) = slot.write().place.replace(place) {
+            if let Some(twice) = before.flatten() {
                 twice.group.leave(twice.column);
             }
             self.unplaced.lock().remove(id);
         }
-        groups.live.push(Arc::clone(&group));
         group
+    }
+
+    /// Makes readers take a new copy of the directory.
+    pub(super) fn publish(&self, groups: &mut Groups) {
+        groups.directory = groups.live.iter().map(|group| (group.id, Arc::clone(group))).collect();
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Reads from a live group.
+    pub(super) fn in_group<T>(&self, id: u32, read: impl FnOnce(&Group) -> T) -> Option<T> {
+        // While a thread ends its copy is gone: the slots know the way too.
+        let result = NEAR.try_with(|near| {
+            let mut near = near.try_borrow_mut().ok()?;
+            let epoch = self.epoch.load(Ordering::Acquire);
+            let near = match near.as_mut() {
+                Some(near) if near.run == self.run && near.epoch == epoch => near,
+                _ => {
+                    let directory = Arc::clone(&self.groups.read().directory);
+                    near.insert(Near { run: self.run, epoch, directory })
+                }
+            };
+            let at = near.directory.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            near.directory.get(at).map(|(_, group)| read(group))
+        });
+        result.ok().flatten()
     }
 
     /// Takes tags out of the groups they are in, and gives the time of their newest sample.
@@ -119,24 +167,24 @@ impl TagCache {
         let mut alike = Arc::from([]);
         let mut losing: Vec<Arc<Group>> = Vec::new();
         for (nth, id) in tags.iter().enumerate() {
-            let Some(slot) = self.slots.get(*id) else { continue };
-            let mut entry = slot.write();
-            if let Some(old) = self.detach(&mut entry, tags.len() - nth, &mut alike)
-                && !losing.iter().any(|known| known.id == old.id)
-            {
-                losing.push(old);
-            }
-            let last = entry.past.as_ref().and_then(|past| past.last_live());
-            floor = floor.max(last.unwrap_or(i64::MIN));
+            let sharers = tags.len() - nth;
+            self.slots.change(*id, |entry| {
+                if let Some(old) = self.detach(entry, sharers, &mut alike)
+                    && !losing.iter().any(|known| known.id == old.id)
+                {
+                    losing.push(old);
+                }
+                let last = entry.past.as_ref().and_then(|past| past.last_live());
+                floor = floor.max(last.unwrap_or(i64::MIN));
+            });
         }
         for old in losing {
             if !old.is_written() {
                 let left = old.tags.len();
                 for (column, id) in old.tags.iter().enumerate().filter(|(c, _)| old.has(*c)) {
-                    let Some(slot) = self.slots.get(*id) else { continue };
-                    if self.detach(&mut slot.write(), left - column, &mut alike).is_some() {
-                        self.unplaced.lock().insert(*id);
-                    }
+                    let sharers = left - column;
+                    self.slots.change(*id, |entry| self.detach(entry, sharers, &mut alike));
+                    self.unplaced.lock().insert(*id);
                 }
             }
             groups.retire_if_left(&old);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::TagCache;
 use super::past::{Columns, Origin};
+use super::slots::Entry;
 use crate::model::{TagId, Window};
 
 impl TagCache {
@@ -12,12 +13,18 @@ impl TagCache {
     /// What was Good is now the last usable value; times stay. Samples that are not older than
     /// all the cache has of the tag are left out, and none of them is handed to the store again.
     pub fn restore(&self, id: TagId, window: &Window) {
-        let Some(slot) = self.slots.make(id) else { return };
-        let mut entry = slot.write();
+        let unplaced = self.slots.change(id, |entry| self.restore_to(entry, window));
+        if unplaced == Some(true) {
+            self.unplaced.lock().insert(id);
+        }
+    }
+
+    /// Gives an entry an older past, and tells whether that is all it has.
+    fn restore_to(&self, entry: &mut Entry, window: &Window) -> bool {
         let place = entry.place.as_ref();
         if place.is_some_and(|place| place.group.readable(place.column).start > 0) {
             // The ring is full: nothing older fits.
-            return;
+            return false;
         }
         let start = place.map_or(i64::MAX, |place| place.group.start_time(place.column));
         let past = entry.past.as_deref();
@@ -32,7 +39,7 @@ impl TagCache {
         }
         older.keep_before(past.map_or(start, |past| start.min(past.first_time())));
         if older.is_empty() {
-            return;
+            return false;
         }
         if let Some(past) = past {
             older.push_past(past);
@@ -46,8 +53,6 @@ impl TagCache {
         let mut alike = self.alike.lock();
         let is_unplaced = place.is_none();
         entry.past = older.seal(&origin, &mut alike, &self.bytes).map(Arc::new);
-        if is_unplaced {
-            self.unplaced.lock().insert(id);
-        }
+        is_unplaced
     }
 }

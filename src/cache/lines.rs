@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::protocol::{ATTEMPTS, Head, Memory, Word, count, index};
-use super::raw::{Raw, Span};
+use super::raw::Span;
 
 /// 64 bytes hold seven words of eight bytes and the byte of code of each.
 pub(super) const LINE_ROWS: usize = 7;
@@ -21,6 +21,22 @@ struct Line<M: Memory> {
 
 /// Seven rows of every tag; made when the writer first comes to it.
 type Block<M> = OnceLock<Box<[Line<M>]>>;
+
+/// Takes the rows of one tag as they are copied, line by line.
+pub(super) trait Sink {
+    /// Starts again.
+    fn clear(&mut self);
+
+    /// Takes seven rows.
+    fn line(&mut self, values: &[u64; LINE_ROWS], codes: [u8; LINE_ROWS]);
+
+    /// Takes the time of each row that is wanted.
+    fn times(&mut self, times: impl Iterator<Item = i64>);
+
+    /// Forgets the first `skipped` rows of the lines, and what comes after the `length` rows
+    /// that follow; of these, with their times, the first `gone`.
+    fn keep(&mut self, skipped: usize, gone: usize, length: usize);
+}
 
 /// One row of one tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +60,20 @@ impl<M: Memory> Line<M> {
     fn empty() -> Self {
         Self { values: std::array::from_fn(|_| M::Word::new(0)), codes: M::Word::new(0) }
     }
+}
+
+/// Copies seven rows of one tag.
+fn copy<M: Memory>(block: &Block<M>, column: usize, to: &mut impl Sink) {
+    let mut values = [0; LINE_ROWS];
+    let mut codes = [0; LINE_ROWS];
+    if let Some(line) = block.get().and_then(|lines| lines.get(column)) {
+        for (to, value) in values.iter_mut().zip(&line.values) {
+            *to = value.load(Relaxed);
+        }
+        let [a, b, c, d, e, f, g, _spare] = line.codes.load(Relaxed).to_le_bytes();
+        codes = [a, b, c, d, e, f, g];
+    }
+    to.line(&values, codes);
 }
 
 impl<M: Memory> ScanRing<M> {
@@ -105,47 +135,32 @@ impl<M: Memory> ScanRing<M> {
         self.times.get(slot).map_or(0, |time| time.load(Relaxed).cast_signed())
     }
 
-    /// Copies the wanted rows of one tag that are whole when the copy ends.
-    pub(super) fn read(&self, column: usize, span: Span, out: &mut Raw) {
+    /// Copies the wanted rows of one tag that are whole when the copy ends, and gives the row
+    /// they begin with.
+    pub(super) fn read(&self, column: usize, span: Span, to: &mut impl Sink) -> u64 {
+        let mut first = 0;
         for _ in 0..ATTEMPTS {
-            out.clear();
+            to.clear();
             let rows = span.of(self.head.readable(), |row| self.time(row));
-            out.first = rows.start;
-            let mut row = rows.start;
-            while row < rows.end {
-                let slot = index(row % self.head.slots());
-                let taken = (LINE_ROWS - slot % LINE_ROWS).min(index(rows.end - row));
-                self.copy(column, slot, taken, out);
-                row += count(taken);
-            }
-            let valid = self.head.valid_from();
-            out.drop_before(valid);
-            if valid <= rows.start {
+            let length = index(rows.end - rows.start);
+            let slot = index(rows.start % self.head.slots());
+            let skipped = slot % LINE_ROWS;
+            // Whole lines, with their ends cut off afterwards: a copy of seven is one of a
+            // length that the compiler knows.
+            let lines = if length == 0 { 0 } else { (skipped + length).div_ceil(LINE_ROWS) };
+            // The line it began with may be the last one too, once round the ring.
+            let blocks = self.blocks.iter().skip(slot / LINE_ROWS).chain(&self.blocks);
+            blocks.take(lines).for_each(|block| copy(block, column, to));
+            let times = self.times.iter().skip(slot).chain(&self.times).take(length);
+            to.times(times.map(|time| time.load(Relaxed).cast_signed()));
+            first = self.head.valid_from().clamp(rows.start, rows.end);
+            let gone = index(first - rows.start);
+            to.keep(skipped, gone, length);
+            if gone == 0 {
                 break;
             }
         }
-        if let Span::Between { since, until } = span {
-            out.keep_between(since, until);
-        }
-    }
-
-    /// Copies `taken` rows that lie in one line.
-    fn copy(&self, column: usize, slot: usize, taken: usize, out: &mut Raw) {
-        let lines = self.blocks.get(slot / LINE_ROWS).and_then(OnceLock::get);
-        let from = slot % LINE_ROWS;
-        let rows = from..from + taken;
-        let mut words = [0_u64; LINE_ROWS];
-        let mut codes = [0_u8; 8];
-        if let Some(line) = lines.and_then(|lines| lines.get(column)) {
-            for (word, value) in words.iter_mut().zip(&line.values) {
-                *word = value.load(Relaxed);
-            }
-            codes = line.codes.load(Relaxed).to_le_bytes();
-        }
-        out.bits.extend_from_slice(words.get(rows.clone()).unwrap_or_default());
-        out.codes.extend_from_slice(codes.get(rows).unwrap_or_default());
-        let times = self.times.get(slot..slot + taken).unwrap_or_default();
-        out.times.extend(times.iter().map(|time| time.load(Relaxed).cast_signed()));
+        first
     }
 
     /// Copies the newest row of one tag.

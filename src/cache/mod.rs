@@ -39,6 +39,7 @@ mod write;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
@@ -93,6 +94,8 @@ pub struct TagCache {
     /// The times of the tag restored last: tags that were scanned together share them.
     alike: Mutex<Arc<[i64]>>,
     groups: RwLock<Groups>,
+    /// Counts the changes of the groups' directory.
+    epoch: AtomicU64,
     codes: Codes,
     bytes: Arc<Bytes>,
     changed: Notify,
@@ -113,6 +116,7 @@ impl TagCache {
             unplaced: Mutex::default(),
             alike: Mutex::new(Arc::from([])),
             groups: RwLock::default(),
+            epoch: AtomicU64::new(0),
             codes: Codes::new(),
             bytes: Arc::new(Bytes::new(limits.bytes_max)),
             changed: Notify::new(),

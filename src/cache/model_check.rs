@@ -94,7 +94,7 @@ fn scan_ring<M: Memory>() {
             (slots..slots + 2).for_each(|row| append(&writer, row));
         });
         let mut raw = Raw::default();
-        ring.read(0, Span::Rows { from: 1, before: u64::MAX, max: 1 }, &mut raw);
+        raw.first = ring.read(0, Span::Rows { from: 1, before: u64::MAX, max: 1 }, &mut raw);
         assert_whole(&raw);
         if let Some(sample) = ring.latest(0) {
             assert_eq!((sample.time, sample.bits, sample.code), content(sample.row));

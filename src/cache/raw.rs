@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::lines::{LINE_ROWS, Sink};
+
 /// Which rows of a ring are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Span {
@@ -55,15 +57,39 @@ impl Raw {
     }
 
     fn keep(&mut self, range: Range<usize>) {
-        fn cut<T>(column: &mut Vec<T>, range: &Range<usize>) {
-            column.truncate(range.end);
-            column.drain(..range.start.min(column.len()));
-        }
         cut(&mut self.times, &range);
         cut(&mut self.source, &range);
         cut(&mut self.bits, &range);
         cut(&mut self.codes, &range);
     }
+}
+
+impl Sink for Raw {
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+
+    fn line(&mut self, values: &[u64; LINE_ROWS], codes: [u8; LINE_ROWS]) {
+        self.bits.extend_from_slice(values);
+        self.codes.extend_from_slice(&codes);
+    }
+
+    fn times(&mut self, times: impl Iterator<Item = i64>) {
+        self.times.extend(times);
+    }
+
+    fn keep(&mut self, skipped: usize, gone: usize, length: usize) {
+        let wanted = skipped + gone..skipped + length;
+        cut(&mut self.bits, &wanted);
+        cut(&mut self.codes, &wanted);
+        cut(&mut self.times, &(gone..length));
+    }
+}
+
+/// Keeps a part of a column.
+pub(super) fn cut<T>(column: &mut Vec<T>, wanted: &Range<usize>) {
+    column.truncate(wanted.end);
+    column.drain(..wanted.start.min(column.len()));
 }
 
 /// Finds the first row of `rows` for which `before` no longer holds.

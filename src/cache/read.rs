@@ -46,7 +46,18 @@ impl TagCache {
     /// Gives a tag's newest sample; `None` where the tag is unknown or was never read.
     #[must_use]
     pub fn latest(&self, id: TagId) -> Option<Latest> {
-        let entry = self.slots.get(id)?.read();
+        let in_ring = self.slots.spot(id).and_then(|spot| {
+            self.in_group(spot.group, |group| {
+                let sample = group.latest(spot.column, &self.codes)?;
+                let seen_uptime_ms = Some(group.seen_uptime_ms(spot.column)?);
+                Some(Latest { sample, seen_uptime_ms })
+            })
+        });
+        in_ring.flatten().or_else(|| self.latest_known(id))
+    }
+
+    fn latest_known(&self, id: TagId) -> Option<Latest> {
+        let entry = self.slots.read(id)?;
         if let Some(place) = &entry.place
             && let Some(sample) = place.group.latest(place.column, &self.codes)
         {
@@ -96,9 +107,17 @@ impl TagCache {
         raw: &mut Raw,
         each: &mut impl FnMut(Part<'_>),
     ) {
-        let Some(slot) = self.slots.get(id) else { return };
-        let entry = slot.read();
         raw.clear();
+        if let Some(spot) = self.slots.spot(id) {
+            let read = self.in_group(spot.group, |group| {
+                group.read(spot.column, span, raw);
+                each(Part::Ring(group, spot.column, raw));
+            });
+            if read.is_some() {
+                return;
+            }
+        }
+        let Some(entry) = self.slots.read(id) else { return };
         let place = entry.place.as_ref();
         if let Some(place) = place {
             place.group.read(place.column, span, raw);

@@ -1,8 +1,9 @@
 //! Slots: what the cache knows of each tag, found by its number without a lock on the table.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::group::{Group, Way};
 use super::past::Past;
@@ -43,9 +44,23 @@ pub(super) struct Entry {
     left: Vec<Left>,
 }
 
-/// Held for the moment of one copy, never by a caller of the cache.
-pub(super) type Slot = RwLock<Entry>;
-type Middle = Box<[OnceLock<Box<[Slot]>>]>;
+/// Where a tag's samples are, in one word that is read without a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) group: u32,
+    pub(super) column: usize,
+}
+
+/// The word of a tag whose samples are not all in one ring: its slot tells more.
+const ELSEWHERE: u64 = u64::MAX;
+
+/// Eight bytes a tag lie together: a lock beside them would cost a read its second cache miss.
+struct Leaf {
+    spots: Box<[AtomicU64]>,
+    slots: Box<[RwLock<Entry>]>,
+}
+
+type Middle = Box<[OnceLock<Leaf>]>;
 
 /// The table.
 pub(super) struct Slots {
@@ -58,6 +73,16 @@ impl Entry {
             self.left.remove(0);
         }
         self.left.push(left);
+    }
+
+    fn spot(&self) -> u64 {
+        match &self.place {
+            Some(Place { group, column }) if self.past.is_none() => {
+                let column = u32::try_from(*column).unwrap_or(u32::MAX);
+                u64::from(group.id) << 32 | u64::from(column)
+            }
+            _ => ELSEWHERE,
+        }
     }
 
     /// Tells whether it may have been in more groups than it remembers.
@@ -81,19 +106,42 @@ impl Slots {
         Self { tops: (0..TOPS).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Gives a tag's slot where the tag was ever heard of, or one near it.
-    pub(super) fn get(&self, id: TagId) -> Option<&Slot> {
+    fn leaf(&self, id: TagId) -> Option<(&Leaf, usize)> {
         let (top, middle, leaf) = path(id);
-        self.tops.get(top)?.get()?.get(middle)?.get()?.get(leaf)
+        Some((self.tops.get(top)?.get()?.get(middle)?.get()?, leaf))
     }
 
-    /// Gives a tag's slot, made where need be.
-    pub(super) fn make(&self, id: TagId) -> Option<&Slot> {
-        let (top, middle, leaf) = path(id);
+    /// Tells which ring has all of a tag's samples, if one has.
+    pub(super) fn spot(&self, id: TagId) -> Option<Spot> {
+        let (leaf, at) = self.leaf(id)?;
+        let spot = leaf.spots.get(at)?.load(Ordering::Acquire);
+        if spot == ELSEWHERE {
+            return None;
+        }
+        let [a, b, c, d, e, f, g, h] = spot.to_be_bytes();
+        let column = usize::try_from(u32::from_be_bytes([e, f, g, h])).ok()?;
+        Some(Spot { group: u32::from_be_bytes([a, b, c, d]), column })
+    }
+
+    /// Reads what is known of a tag, where it or one near it was ever heard of. The guard is
+    /// for the moment of one copy, never for a caller of the cache.
+    pub(super) fn read(&self, id: TagId) -> Option<RwLockReadGuard<'_, Entry>> {
+        let (leaf, at) = self.leaf(id)?;
+        leaf.slots.get(at).map(RwLock::read)
+    }
+
+    /// Changes what is known of a tag.
+    pub(super) fn change<T>(&self, id: TagId, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let (top, middle, at) = path(id);
         let middles =
             self.tops.get(top)?.get_or_init(|| (0..MIDDLES).map(|_| OnceLock::new()).collect());
-        let leaves =
-            middles.get(middle)?.get_or_init(|| (0..LEAVES).map(|_| Slot::default()).collect());
-        leaves.get(leaf)
+        let leaf = middles.get(middle)?.get_or_init(|| Leaf {
+            spots: (0..LEAVES).map(|_| AtomicU64::new(ELSEWHERE)).collect(),
+            slots: (0..LEAVES).map(|_| RwLock::default()).collect(),
+        });
+        let mut entry = leaf.slots.get(at)?.write();
+        let result = change(&mut entry);
+        leaf.spots.get(at)?.store(entry.spot(), Ordering::Release);
+        Some(result)
     }
 }

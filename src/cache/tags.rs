@@ -10,9 +10,8 @@ pub(super) type Sorted = Arc<[(TagId, Arc<Tag>)]>;
 impl TagCache {
     /// Adds the definition of a tag, or replaces it. Its samples stay.
     pub fn define(&self, id: TagId, tag: Arc<Tag>) {
-        let Some(slot) = self.slots.make(id) else { return };
-        let before = slot.write().tag.replace(Arc::clone(&tag));
-        if let Some(before) = before.filter(|before| before.name != tag.name) {
+        let before = self.slots.change(id, |entry| entry.tag.replace(Arc::clone(&tag)));
+        if let Some(before) = before.flatten().filter(|before| before.name != tag.name) {
             self.names.remove_if(&before.name, |_, known| *known == id);
         }
         self.names.insert(Arc::clone(&tag.name), id);
@@ -22,8 +21,7 @@ impl TagCache {
     /// Forgets a tag that left the configuration: its name no longer resolves and its samples
     /// are gone. Rows that were not taken yet still reach the store.
     pub fn retire(&self, id: TagId) {
-        let Some(slot) = self.slots.get(id) else { return };
-        let entry = std::mem::take(&mut *slot.write());
+        let Some(entry) = self.slots.change(id, std::mem::take) else { return };
         if let Some(tag) = entry.tag {
             self.names.remove_if(&tag.name, |_, known| *known == id);
         }
@@ -31,7 +29,9 @@ impl TagCache {
         self.unplaced.lock().remove(&id);
         if let Some(place) = entry.place {
             place.group.leave(place.column);
-            self.groups.write().retire_if_left(&place.group);
+            let mut groups = self.groups.write();
+            groups.retire_if_left(&place.group);
+            self.publish(&mut groups);
         }
     }
 
@@ -44,7 +44,7 @@ impl TagCache {
     /// Gives the definition of a tag.
     #[must_use]
     pub fn tag(&self, id: TagId) -> Option<Arc<Tag>> {
-        self.slots.get(id)?.read().tag.clone()
+        self.slots.read(id)?.tag.clone()
     }
 
     /// Gives every definition, sorted by name.

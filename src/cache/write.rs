@@ -235,14 +235,14 @@ impl TagCache {
     /// tag shows never has a hole.
     fn outlive_past(&self, group: &Arc<Group>, columns: std::ops::Range<usize>) {
         for (column, id) in group.tags.iter().enumerate().filter(|(c, _)| columns.contains(c)) {
-            let Some(slot) = self.slots.get(*id) else { continue };
-            let mut entry = slot.write();
             let here = |place: &super::slots::Place| {
                 Arc::ptr_eq(&place.group, group) && place.column == column
             };
-            if entry.place.as_ref().is_some_and(here) {
-                entry.past = None;
-            }
+            self.slots.change(*id, |entry| {
+                if entry.place.as_ref().is_some_and(here) {
+                    entry.past = None;
+                }
+            });
         }
     }
 }
