@@ -120,9 +120,12 @@ impl Connector for Dial {
         let wire = self.wire.clone();
         // Ends when the session drops its end, or the transport drops ours.
         tokio::spawn(async move {
+            let mut is_open = true;
             while let Some(message) = outgoing.recv().await {
                 let message = closing_if_refused(message, &forward, &wire);
-                wire.sent.fetch_add(1, Relaxed);
+                // The transport sends nothing after a CLO.
+                wire.sent.fetch_add(u64::from(is_open), Relaxed);
+                is_open &= !matches!(message.request, RequestMessage::CloseSecureChannel(_));
                 if forward.send(message).await.is_err() {
                     break;
                 }
