@@ -26,6 +26,8 @@ const DEPTH_MAX: u8 = 6;
 const NODES_MAX: u32 = 10_000;
 /// Nodes expanded at once: more than this is wasted where the first few fill the answer.
 const EXPANDED_AT_ONCE_MAX: usize = 100;
+/// A browse name is shown up to this many characters.
+const NAME_MAX: usize = 512;
 /// References of one node in one answer of the server; the rest comes by continuation.
 const REFERENCES_MAX: u32 = 1000;
 
@@ -108,6 +110,10 @@ fn class_name(class: NodeClass) -> &'static str {
     }
 }
 
+fn shown(name: &str) -> Arc<str> {
+    name.chars().take(NAME_MAX).collect::<String>().into()
+}
+
 /// Reads the root's own name and class.
 async fn root(caller: &Caller, text: &Arc<str>) -> Result<Seen, DriverError> {
     let id = Address::parse(text)?.resolve(&caller.live.namespaces)?;
@@ -123,7 +129,7 @@ async fn root(caller: &Caller, text: &Arc<str>) -> Result<Seen, DriverError> {
         Some(Variant::Int32(number)) => NodeClass::try_from(*number).ok(),
         _ => None,
     };
-    let name = values::text(value(0));
+    let name = shown(&values::text(value(0)));
     Ok(Seen { id, name, class: class.unwrap_or(NodeClass::Unspecified) })
 }
 
@@ -145,7 +151,7 @@ fn take(result: BrowseResult, into: &mut Vec<Seen>) -> Option<ByteString> {
     let here = result.references.into_iter().flatten().filter(|r| r.node_id.server_index == 0);
     into.extend(here.map(|reference| Seen {
         id: reference.node_id.node_id,
-        name: reference.browse_name.name.as_ref().into(),
+        name: shown(reference.browse_name.name.as_ref()),
         class: reference.node_class,
     }));
     (!result.continuation_point.is_null_or_empty()).then_some(result.continuation_point)

@@ -37,6 +37,8 @@ const WATCH: Duration = Duration::from_millis(500);
 const KEEP_ALIVES_LOST_MAX: u32 = 2;
 /// The server forgets a session this long after the last request, if we vanish.
 const SESSION_TIMEOUT_MS: u32 = 60_000;
+/// A channel's keys are renewed after three quarters of this.
+const CHANNEL_LIFETIME_MS: u32 = 3_600_000;
 /// How long we wait for the server to confirm the end of a session.
 const GOODBYE: Duration = Duration::from_millis(1500);
 /// A message may be this large; a decoding limit that is passed costs the whole connection.
@@ -151,6 +153,7 @@ fn config(opening: &Opening<'_>, application_uri: &str) -> ClientConfig {
         .session_retry_limit(0)
         .recreate_subscriptions(false)
         .session_timeout(SESSION_TIMEOUT_MS)
+        .channel_lifetime(CHANNEL_LIFETIME_MS)
         .keep_alive_interval(KEEP_ALIVE)
         .request_timeout(Duration::from_millis(settings.timeout_ms))
         .min_publish_interval(Duration::from_millis(50))

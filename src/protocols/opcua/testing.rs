@@ -54,9 +54,11 @@ impl Tap {
         self.messages.load(Relaxed)
     }
 
-    /// Gives how many of them closed a channel.
-    pub(super) fn closes(&self) -> u64 {
-        self.closes.load(Relaxed)
+    /// Waits until so many channels were closed: what was sent may still be on its way.
+    pub(super) async fn closed(&self, channels: u64) {
+        while self.closes.load(Relaxed) < channels {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Counts the chunks that end a message: HEL, OPN, MSG, CLO (Part 6, 7.1.2.2).

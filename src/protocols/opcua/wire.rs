@@ -13,8 +13,8 @@ use opcua::client::transport::{
 use opcua::core::comms::tcp_codec::TcpCodec;
 use opcua::core::{RequestMessage, ResponseMessage};
 use opcua::types::{
-    CloseSessionRequest, DateTime, DecodingOptions, EndpointDescription, Error, RequestHeader,
-    StatusCode,
+    ChannelSecurityToken, CloseSessionRequest, DateTime, DecodingOptions, EndpointDescription,
+    Error, RequestHeader, StatusCode,
 };
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -116,13 +116,16 @@ impl Connector for Dial {
         let connector =
             StreamConnector::new(|_, options| self.connection(options), self.url.clone());
         let (forward, counted) = mpsc::channel(QUEUE);
-        let transport = connector.connect(channel, counted, config).await?;
+        let transport = connector.connect(channel.clone(), counted, config).await?;
         let wire = self.wire.clone();
         // Ends when the session drops its end, or the transport drops ours.
         tokio::spawn(async move {
-            while let Some(message) = outgoing.recv().await {
-                let message = closing_if_refused(message, &forward, &wire);
-                wire.sent.fetch_add(1, Relaxed);
+            let mut is_open = true;
+            while let Some(mut message) = outgoing.recv().await {
+                attend(&mut message, &channel, &forward, &wire);
+                // The transport sends nothing after a CLO.
+                wire.sent.fetch_add(u64::from(is_open), Relaxed);
+                is_open &= !matches!(message.request, RequestMessage::CloseSecureChannel(_));
                 if forward.send(message).await.is_err() {
                     break;
                 }
@@ -136,52 +139,99 @@ impl Connector for Dial {
     }
 }
 
-/// Makes a refused login close the session it was for.
+/// Attends to the two answers that async-opcua does not take far enough.
+fn attend(
+    message: &mut OutgoingMessage,
+    channel: &Arc<SecureChannelState>,
+    forward: &mpsc::Sender<OutgoingMessage>,
+    wire: &Arc<Wire>,
+) {
+    match &message.request {
+        RequestMessage::OpenSecureChannel(_) => {
+            let channel = channel.clone();
+            on_answer(message, move |answer| {
+                date_token(&channel, &answer);
+                std::future::ready(answer)
+            });
+        }
+        RequestMessage::ActivateSession(request) => {
+            let request_header = RequestHeader {
+                authentication_token: request.request_header.authentication_token.clone(),
+                timestamp: DateTime::now(),
+                ..Default::default()
+            };
+            let close = CloseSessionRequest { request_header, delete_subscriptions: true };
+            // Weak, so that this does not keep the connection open.
+            let (forward, wire) = (forward.downgrade(), wire.clone());
+            on_answer(message, move |answer| close_if_refused(answer, close, forward, wire));
+        }
+        _ => {}
+    }
+}
+
+type Answer = Result<ResponseMessage, Error>;
+
+/// Lets `then` see the answer to a message before the one who asked does.
+fn on_answer<F, Fut>(message: &mut OutgoingMessage, then: F)
+where
+    F: FnOnce(Answer) -> Fut + Send + 'static,
+    Fut: Future<Output = Answer> + Send,
+{
+    let Some(callback) = message.callback.take() else { return };
+    let (answered, answer) = oneshot::channel();
+    message.callback = Some(answered);
+    tokio::spawn(async move {
+        if let Ok(answer) = answer.await {
+            // Nobody listens any longer where the opening was given up.
+            drop(callback.send(then(answer).await));
+        }
+    });
+}
+
+/// Takes a security token's age from our own clock.
+///
+/// async-opcua takes the server's word for when it was made: with a server whose clock is behind
+/// it would renew the channel at each request, and never with one whose clock is ahead.
+fn date_token(channel: &SecureChannelState, answer: &Answer) {
+    if let Ok(ResponseMessage::OpenSecureChannel(answer)) = answer
+        && answer.response_header.service_result.is_good()
+    {
+        let token = answer.security_token.clone();
+        let token = ChannelSecurityToken { created_at: DateTime::now(), ..token };
+        channel.secure_channel().write().set_security_token(token);
+    }
+}
+
+/// Closes the session of a refused login.
 ///
 /// async-opcua drops the channel alone, and a server with few sessions would keep each until its
 /// timeout: a wrong password, retried, would lock everybody else out.
-fn closing_if_refused(
-    mut message: OutgoingMessage,
-    forward: &mpsc::Sender<OutgoingMessage>,
-    wire: &Arc<Wire>,
-) -> OutgoingMessage {
-    let RequestMessage::ActivateSession(request) = &message.request else { return message };
-    let Some(callback) = message.callback.take() else { return message };
-    let (answered, answer) = oneshot::channel();
-    message.callback = Some(answered);
-    let request_header = RequestHeader {
-        authentication_token: request.request_header.authentication_token.clone(),
-        timestamp: DateTime::now(),
-        ..Default::default()
-    };
-    let close = CloseSessionRequest { request_header, delete_subscriptions: true };
-    // Weak, so that this does not keep the connection open.
-    let (forward, wire) = (forward.downgrade(), wire.clone());
-    tokio::spawn(async move {
-        let Ok(answer) = answer.await else { return };
-        if is_refusal(&answer)
-            && let Some(forward) = forward.upgrade()
-        {
-            let (closed, confirmed) = oneshot::channel();
-            let sent = forward.send(OutgoingMessage {
-                request: close.into(),
-                callback: Some(closed),
-                deadline: std::time::Instant::now() + CLOSING,
-                span: tracing::Span::none(),
-            });
-            if sent.await.is_ok() {
-                wire.sent.fetch_add(1, Relaxed);
-                // Whatever the server says, the login stays refused.
-                drop(timeout(CLOSING, confirmed).await);
-            }
+async fn close_if_refused(
+    answer: Answer,
+    close: CloseSessionRequest,
+    forward: mpsc::WeakSender<OutgoingMessage>,
+    wire: Arc<Wire>,
+) -> Answer {
+    if is_refusal(&answer)
+        && let Some(forward) = forward.upgrade()
+    {
+        let (closed, confirmed) = oneshot::channel();
+        let sent = forward.send(OutgoingMessage {
+            request: close.into(),
+            callback: Some(closed),
+            deadline: std::time::Instant::now() + CLOSING,
+            span: tracing::Span::none(),
+        });
+        if sent.await.is_ok() {
+            wire.sent.fetch_add(1, Relaxed);
+            // Whatever the server says, the login stays refused.
+            drop(timeout(CLOSING, confirmed).await);
         }
-        // Nobody listens any longer where the opening was given up.
-        drop(callback.send(answer));
-    });
-    message
+    }
+    answer
 }
 
-fn is_refusal(answer: &Result<ResponseMessage, Error>) -> bool {
+fn is_refusal(answer: &Answer) -> bool {
     match answer {
         Ok(ResponseMessage::ActivateSession(answer)) => {
             answer.response_header.service_result.is_bad()
