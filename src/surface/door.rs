@@ -132,6 +132,9 @@ fn bind(state: &StateDir, path: &Path, group: Option<&str>) -> Result<UnixListen
         .map_err(failed("opening", path))?;
     // The state directory is ours, so what stands there is stale.
     std::fs::rename(&fresh, path).map_err(failed("placing", path))?;
+    if let Err(error) = std::fs::remove_dir(&making) {
+        tracing::debug!(%error, "{} stays", making.display());
+    }
     Ok(listener)
 }
 

@@ -12,6 +12,8 @@ use crate::config;
 
 /// The kernel takes 107 bytes; the rest is room for the name a socket bears while it is made.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
+/// The sticky bit (chmod(2)).
+const STICKY: u32 = 0o1000;
 /// Others may pass through to the sockets, which have their own modes, but not look around.
 const DIRECTORY_MODE: u32 = 0o711;
 
@@ -134,11 +136,13 @@ impl StateDir {
             }
         }
         for directory in [self.0.clone(), self.run()] {
-            let is_new = !directory.exists();
             let mut builder = DirBuilder::new();
             builder.recursive(true).mode(DIRECTORY_MODE);
             builder.create(&directory).map_err(failed("making", &directory))?;
-            if is_new {
+            let mode = directory.metadata().map_err(failed("reading", &directory))?;
+            let mode = mode.permissions().mode();
+            // A directory that everybody writes to, such as /tmp, is nobody's to close.
+            if mode & 0o777 != DIRECTORY_MODE && mode & STICKY == 0 {
                 let mode = Permissions::from_mode(DIRECTORY_MODE);
                 std::fs::set_permissions(&directory, mode)
                     .map_err(failed("opening", &directory))?;
@@ -168,7 +172,7 @@ impl StateDir {
             Err(error) => return Err(failed("locking", &path)(error.into())),
         }
         let mut open = OpenOptions::new();
-        let file = open.create(true).truncate(true).write(true).mode(0o644).open(&pid_file);
+        let file = open.create(true).truncate(true).write(true).mode(0o600).open(&pid_file);
         file.and_then(|mut file| writeln!(file, "{}", std::process::id()))
             .map_err(failed("writing", &pid_file))?;
         Ok(Claim { state: self.clone(), pid_file, _lock: lock })
@@ -218,6 +222,7 @@ mod tests {
     fn directories_let_others_through_but_not_in() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::at(dir.path().join("new"));
+        std::fs::create_dir(state.path()).unwrap();
         state.prepare().unwrap();
         for path in [state.path().to_owned(), state.run()] {
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o711);

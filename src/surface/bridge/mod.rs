@@ -41,7 +41,7 @@ const HELD_LINES_MAX: usize = 64;
 /// After the client's last line, the answers under way get this long.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
 /// The first and the longest pause between tries to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// What a bridge is run with.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use crate::surface::state::StateDir;
 
 /// A collector that was started by a bridge ends this long after its last session.
 const EXIT_IDLE_S: u32 = 10;
-/// After a collector has failed to start, this long before the next try.
+/// After a collector that never answered, this long before the next is started.
 const START_AGAIN: Duration = Duration::from_secs(2);
 /// What of a log's end is shown.
 const LOG_TAIL_BYTES: u64 = 600;
@@ -52,7 +52,11 @@ impl Collectors {
     /// Nobody answers yet, or the socket is not for us.
     pub(super) async fn connect(&mut self) -> io::Result<UnixStream> {
         match UnixStream::connect(self.state.agent_socket()).await {
-            Ok(stream) => Ok(stream),
+            Ok(stream) => {
+                // One that has answered may be followed at once.
+                self.last_start = None;
+                Ok(stream)
+            }
             Err(error) => {
                 if error.kind() != io::ErrorKind::PermissionDenied {
                     self.start()?;

@@ -118,7 +118,7 @@ pub(super) fn judge(answer: &Value, fail_on: &[String]) -> Exit {
 /// Looks for a verdict by its word; `finding` stands for any entry of a list of findings.
 fn holds(value: &Value, words: &[String]) -> bool {
     let is_verdict = |field: &str| {
-        ["verdict", "overall", "severity", "status", "quality"].contains(&field)
+        ["verdict", "overall", "severity", "status", "state", "quality"].contains(&field)
             || field.ends_with("_verdict")
     };
     match value {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Session;
 use super::exit::{Exit, Failure};
-use crate::surface::render::{Output, Reader, cell};
+use crate::surface::render::{Output, Reader, cell, csv_record};
 
 /// How long one poll waits at the collector.
 const WAIT_MS: u32 = 10_000;
@@ -23,6 +23,9 @@ pub(super) async fn tail(
     output: Output,
     polls_max: Option<u32>,
 ) -> Result<(), Failure> {
+    if output == Output::Csv {
+        writeln!(io::stdout(), "{}", COLUMNS.join(",")).map_err(closed)?;
+    }
     let mut cursor = Value::Null;
     let mut width = 0;
     let mut polls = 0;
@@ -46,7 +49,8 @@ pub(super) async fn tail(
         let mut out = io::stdout().lock();
         for sample in samples.into_iter().flatten() {
             let line = match output {
-                Output::Table | Output::Csv => words(sample, &mut width, &Reader::here()),
+                Output::Table => words(sample, &mut width, &Reader::here()),
+                Output::Csv => record(sample),
                 Output::Json | Output::Jsonl => sample.to_string(),
             };
             writeln!(out, "{line}").map_err(closed)?;
@@ -55,6 +59,15 @@ pub(super) async fn tail(
         cursor = answer.get("cursor").cloned().unwrap_or(Value::Null);
     }
     Ok(())
+}
+
+/// The columns of a record, in order.
+const COLUMNS: [&str; 6] = ["source_ts", "received_ts", "tag", "value", "unit", "quality"];
+
+/// Writes a sample as one record of RFC 4180.
+fn record(sample: &Value) -> String {
+    let one = COLUMNS.map(|name| sample.get(name).cloned().unwrap_or(Value::Null));
+    csv_record(&one)
 }
 
 /// Whoever reads us has seen enough.
@@ -80,6 +93,12 @@ fn words(sample: &Value, width: &mut usize, reader: &Reader) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_quoted_and_exact() {
+        let sample = json!({"tag": "a,b", "value": u64::MAX, "quality": "Good"});
+        assert_eq!(record(&sample), ",,\"a,b\",18446744073709551615,,Good");
+    }
 
     #[test]
     fn a_sample_is_one_line_whatever_its_device_says() {

@@ -40,14 +40,20 @@ pub(crate) fn render(answer: &Value, output: Output, look: Look, reader: &Reader
     }
 }
 
-/// Gives the list that an answer is about: the longest list of objects in it.
+/// Fields that go along with a list and are not what was asked for.
+const ALONG: &[&str] = &["provenance", "cursor", "gap", "note", "endpoint", "demo", "budget"];
+
+/// Gives the list that an answer is about: the longest list of objects in it, or the empty list
+/// that is all of it.
 pub(crate) fn rows(answer: &Value) -> Option<(&str, &[Value])> {
-    let lists = answer.as_object()?.iter().filter_map(|(name, value)| {
+    let answer = answer.as_object()?;
+    let lists = answer.iter().filter_map(|(name, value)| {
         let items = value.as_array()?;
-        let are_objects = !items.is_empty() && items.iter().all(Value::is_object);
-        are_objects.then_some((name.as_str(), items.as_slice()))
+        items.iter().all(Value::is_object).then_some((name.as_str(), items.as_slice()))
     });
-    lists.max_by_key(|(_, items)| items.len())
+    let (name, items) = lists.max_by_key(|(_, items)| items.len())?;
+    let is_all = || answer.keys().all(|key| key == name || ALONG.contains(&key.as_str()));
+    (!items.is_empty() || is_all()).then_some((name, items))
 }
 
 /// Fields that people look for first, in this order; the others follow by name.
@@ -86,20 +92,28 @@ pub(super) fn fields(rows: &[Value]) -> Vec<&str> {
 /// Writes rows as RFC 4180, values exact.
 fn csv(rows: &[Value]) -> String {
     let fields = fields(rows);
-    let mut out = csv::Writer::from_writer(Vec::new());
-    let mut written = out.write_record(&fields);
-    for row in rows {
-        let record = fields.iter().map(|field| match row.get(field) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        });
-        written = written.and_then(|()| out.write_record(record));
-    }
-    // Writing to memory fails only by a bug in the number of columns.
-    debug_assert!(written.is_ok());
-    let bytes = out.into_inner().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+    let head: Vec<Value> = fields.iter().map(|field| Value::from(*field)).collect();
+    let records = rows.iter().map(|row| {
+        let one = fields.iter().map(|field| row.get(field).cloned().unwrap_or(Value::Null));
+        csv_record(&one.collect::<Vec<_>>())
+    });
+    std::iter::once(csv_record(&head)).chain(records).map(|line| line + "\n").collect()
+}
+
+/// Writes one record without its end.
+pub(crate) fn csv_record(values: &[Value]) -> String {
+    let quoted = |text: &str| {
+        if text.contains(['"', ',', '\n', '\r']) {
+            return format!("\"{}\"", text.replace('"', "\"\""));
+        }
+        text.to_owned()
+    };
+    let cells = values.iter().map(|value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => quoted(text),
+        other => quoted(&other.to_string()),
+    });
+    cells.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -126,5 +140,10 @@ mod tests {
         let answer = json!({"items": [{"a": 1}, {"a": 2}], "note": "x"});
         assert_eq!(write(&answer, Output::Jsonl), "{\"a\":1}\n{\"a\":2}\n");
         assert_eq!(write(&json!({"a": [1, 2]}), Output::Jsonl), "{\"a\":[1,2]}\n");
+        assert_eq!(write(&json!({"items": [], "provenance": {}}), Output::Jsonl), "");
+        assert_eq!(
+            write(&json!({"mean": 1, "out": []}), Output::Jsonl),
+            "{\"mean\":1,\"out\":[]}\n"
+        );
     }
 }

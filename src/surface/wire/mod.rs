@@ -230,3 +230,54 @@ impl<R> Drop for Wire<R> {
         self.outbox.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A socket whose peer closed it with answers unread: reading fails, it doesn't end.
+    struct Reset;
+
+    impl AsyncRead for Reset {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_error_is_death_and_an_end_is_not() {
+        let dead = CancellationToken::new();
+        let mut wire = Wire::new(Reset, tokio::io::sink(), Limits::SOCKET, dead.clone());
+        assert!(wire.receive().await.is_none());
+        assert!(dead.is_cancelled());
+        let dead = CancellationToken::new();
+        let mut wire =
+            Wire::new(tokio::io::empty(), tokio::io::sink(), Limits::SOCKET, dead.clone());
+        assert!(wire.receive().await.is_none());
+        assert!(!dead.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_stops_at_the_bound_and_a_stalled_peer_is_dropped() {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let (read, write) = tokio::io::split(ours);
+        let dead = CancellationToken::new();
+        let mut wire = Wire::new(read, write, Limits::SOCKET, dead.clone());
+        wire.outbox.push(vec![b'x'; Limits::SOCKET.unsent_bytes_max + 1024]);
+        let started = Instant::now();
+        assert!(wire.receive().await.is_none());
+        assert_eq!(started.elapsed(), Limits::SOCKET.stall);
+        assert!(dead.is_cancelled());
+        drop(theirs);
+    }
+}
