@@ -209,7 +209,13 @@ fn endpoint(name: EndpointName, link: &Link, tally: &Tally) -> EndpointRow {
     };
     let fault = match health {
         Health::Ok | Health::Idle | Health::Starting => None,
-        _ => unit_fault.or_else(|| report.last_error.clone()),
+        // What has been overcome since is no problem of now.
+        _ => unit_fault.or_else(|| {
+            let last = report.last_error.clone()?;
+            let is_overcome = report.state == LinkState::Up
+                && report.last_good.is_some_and(|good| good > last.at);
+            (!is_overcome).then_some(last)
+        }),
     };
     let refused = report.quarantined.first().map(|(_, error)| error.clone());
     let error = fault.map(|fault| fault.error).or(refused);
@@ -218,6 +224,10 @@ fn endpoint(name: EndpointName, link: &Link, tally: &Tally) -> EndpointRow {
         None if stretched => (
             "scans take longer than their period".to_owned(),
             "scan less often, or raise budget.requests_per_s of this endpoint".to_owned(),
+        ),
+        None if tally.bad > 0 => (
+            format!("{} of {tags} tags are Bad", tally.bad),
+            "see their qualities with tag_read".to_owned(),
         ),
         None => Default::default(),
     };

@@ -136,8 +136,9 @@ impl Tool for ReadAlarms {
             Err(error) if error.code == Code::Unsupported => (Vec::new(), error.message),
             Err(error) => return Err(error),
         };
-        let mut active: Vec<Alarm> =
-            known.iter().filter(|c| c.active == Some(true)).map(condition).collect();
+        // A branch is a state that has passed and waits for its acknowledgement (Part 9, 5.5.2).
+        let is_now = |c: &&ConditionEvent| c.id.branch.is_empty() && c.active == Some(true);
+        let mut active: Vec<Alarm> = known.iter().filter(is_now).map(condition).collect();
         active.extend(alarm_nodes(nodes, &active));
         let active_count = active.len();
         provenance.truncated |= active_count > ALARMS_MAX;

@@ -233,6 +233,9 @@ fn thin(window: &Window, points_max: usize) -> Vec<Sample> {
         keep.extend(numbers().min_by(by).map(|(at, _)| at));
         keep.extend(numbers().max_by(by).map(|(at, _)| at));
     }
+    // What room is left shows the course between them.
+    let spare = points_max.saturating_sub(keep.len());
+    keep.extend((1..=spare).map(|nth| nth * n / (spare + 1)));
     keep.into_iter().take(points_max).filter_map(|at| window.get(at)).collect()
 }
 

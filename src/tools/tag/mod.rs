@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::endpoint::nearest;
 use super::{Code, ToolError};
 use crate::actors::Deps;
-use crate::model::{Tag, TagId};
+use crate::model::{Tag, TagId, sanitize};
 
 /// Finds a tag by its name.
 fn resolve(deps: &Deps, name: &str) -> Result<(TagId, Arc<Tag>), ToolError> {
@@ -27,7 +27,7 @@ fn resolve(deps: &Deps, name: &str) -> Result<(TagId, Arc<Tag>), ToolError> {
         let names = deps.cache.tags().into_iter().map(|(_, tag)| tag.name.to_string());
         ToolError::new(
             Code::UnknownTag,
-            "no tag of that name is configured",
+            format!("no tag {:?} is configured", sanitize(name, 200)),
             "search with tag_find",
         )
         .did_you_mean(nearest(name, names))

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::resolve;
 use crate::actors::{Deps, age_ms};
 use crate::cache::Latest;
-use crate::model::{EndpointName, Quality, Tag, TagName, Timestamp};
+use crate::model::{EndpointName, Quality, Tag, TagName, Timestamp, sanitize};
 use crate::tools::provenance::Provenance;
 use crate::tools::values::json;
 use crate::tools::{Call, Tool, ToolError};
@@ -18,7 +18,7 @@ const TAGS_MAX: usize = 200;
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadInput {
-    /// Tag names, at most 200.
+    /// Tag names, at most 200; one that is missing among others is an item with its error.
     #[arg(required = true)]
     pub tags: Vec<String>,
 }
@@ -40,6 +40,9 @@ pub(super) struct Item {
     source_ts: Option<String>,
     received_ts: Option<Timestamp>,
     endpoint: EndpointName,
+    /// Why there is no such tag, where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ToolError>,
 }
 
 /// The newest values, in the order asked.
@@ -67,7 +70,15 @@ impl Tool for Read {
         let mut provenance = Provenance::cache(None);
         let mut items = Vec::with_capacity(input.tags.len());
         for name in &input.tags {
-            let (id, tag) = resolve(deps, name)?;
+            let (id, tag) = match resolve(deps, name) {
+                Ok(found) => found,
+                // One that is missing among others is an item; alone it is a failed call.
+                Err(error) if input.tags.len() > 1 => {
+                    items.push(missing(name, error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let latest = deps.cache.latest(id);
             let age = latest.as_ref().and_then(age_ms);
             provenance.age_ms = provenance.age_ms.max(age);
@@ -89,5 +100,20 @@ fn item(tag: &Tag, latest: Option<&Latest>, age_ms: Option<u64>) -> Item {
         source_ts: sample.and_then(|s| s.source_ts).map(Timestamp::to_rfc3339),
         received_ts: sample.map(|s| s.received_ts),
         endpoint: tag.endpoint.clone(),
+        error: None,
+    }
+}
+
+fn missing(name: &str, error: ToolError) -> Item {
+    Item {
+        tag: sanitize(name, 200).into(),
+        value: Json::Null,
+        unit: String::new(),
+        quality: Quality::BAD_CONFIGURATION_ERROR,
+        age_ms: None,
+        source_ts: None,
+        received_ts: None,
+        endpoint: "".into(),
+        error: Some(error),
     }
 }
