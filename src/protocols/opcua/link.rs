@@ -155,6 +155,8 @@ fn config(opening: &Opening<'_>, application_uri: &str) -> ClientConfig {
         .session_timeout(SESSION_TIMEOUT_MS)
         .channel_lifetime(CHANNEL_LIFETIME_MS)
         .keep_alive_interval(KEEP_ALIVE)
+        // Lost keep-alives are counted by the pump, which knows what is one.
+        .max_failed_keep_alive_count(0)
         .request_timeout(Duration::from_millis(settings.timeout_ms))
         .min_publish_interval(Duration::from_millis(50))
         .max_message_size(MESSAGE_BYTES_MAX)
@@ -177,21 +179,19 @@ async fn store(
     }
     let state_dir = opening.state_dir.to_owned();
     // An RSA key takes seconds to make.
-    let own = tokio::task::spawn_blocking(move || certificates::own(&state_dir)).await;
-    let own = match own {
-        Ok(Ok((facts, _der))) => facts,
-        Ok(Err(error)) => {
-            return Err(DriverError::new(
-                ErrorKind::CertificateRejected,
-                format!("our own certificate can't be had: {error}"),
-            ));
-        }
-        Err(_panicked) => {
-            return Err(DriverError::new(
-                ErrorKind::CertificateRejected,
-                "our own certificate could not be made",
-            ));
-        }
+    let making = tokio::task::spawn_blocking(move || certificates::own(&state_dir));
+    let refused = |why: String| {
+        DriverError::new(
+            ErrorKind::CertificateRejected,
+            format!("our own certificate can't be had: {why}"),
+        )
+    };
+    let own = match timeout_at(opening.deadline, making).await {
+        Ok(Ok(Ok((facts, _der)))) => facts,
+        Ok(Ok(Err(error))) => return Err(refused(error.to_string())),
+        Ok(Err(_panicked)) => return Err(refused("making it failed".to_owned())),
+        // It goes on being made, and is there at the next attempt.
+        Err(_elapsed) => return Err(refused("it is still being made".to_owned())),
     };
     let (mut store, _, _) = CertificateStore::new_with_x509_data(
         &pki,
@@ -348,6 +348,18 @@ fn login_error(status: StatusCode, settings: &OpcuaSettings) -> DriverError {
     }
 }
 
+/// Tells whether a keep-alive got no answer; a server that is not running, or does not tell its
+/// state, has answered, and dropping it would only make it busier.
+fn lost(activity: &SessionActivity) -> Option<StatusCode> {
+    match activity {
+        SessionActivity::KeepAliveSucceeded => None,
+        SessionActivity::KeepAliveFailed(status) => {
+            let answers = [StatusCode::BadServerHalted, StatusCode::BadUnknownResponse];
+            Some(*status).filter(|status| !answers.contains(status))
+        }
+    }
+}
+
 /// Where the background's messages are counted.
 struct Counted {
     wire: Arc<Wire>,
@@ -377,15 +389,15 @@ async fn pump(
             Ok(Some(Ok(event))) => match event {
                 SessionPollResult::ConnectionLost(status) => return health.end(status),
                 SessionPollResult::Reconnected(_) => is_open = true,
-                SessionPollResult::SessionActivity(SessionActivity::KeepAliveSucceeded) => {
-                    keep_alives_lost = 0;
-                }
-                SessionPollResult::SessionActivity(SessionActivity::KeepAliveFailed(status)) => {
-                    keep_alives_lost += 1;
-                    if keep_alives_lost >= KEEP_ALIVES_LOST_MAX {
-                        break status;
+                SessionPollResult::SessionActivity(activity) => match lost(&activity) {
+                    None => keep_alives_lost = 0,
+                    Some(status) => {
+                        keep_alives_lost += 1;
+                        if keep_alives_lost >= KEEP_ALIVES_LOST_MAX {
+                            break status;
+                        }
                     }
-                }
+                },
                 SessionPollResult::Subscription(SubscriptionActivity::FatalFailure(status)) => {
                     break status;
                 }
@@ -429,6 +441,13 @@ mod tests {
         let now = clock::uptime_ms();
         assert!(!health.is_silent_at(now + 14_000));
         assert!(health.is_silent_at(now + 16_000));
+    }
+
+    #[test]
+    fn a_server_that_answers_is_alive_whatever_it_says() {
+        assert_eq!(lost(&SessionActivity::KeepAliveFailed(StatusCode::BadServerHalted)), None);
+        let timeout = SessionActivity::KeepAliveFailed(StatusCode::BadTimeout);
+        assert_eq!(lost(&timeout), Some(StatusCode::BadTimeout));
     }
 
     #[test]

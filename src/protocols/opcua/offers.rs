@@ -9,14 +9,16 @@ use opcua::core::ResponseMessage;
 use opcua::crypto::{CertificateStore, SecurityPolicy};
 use opcua::sync::RwLock;
 use opcua::types::{
-    DateTime, EndpointDescription, Error, GetEndpointsRequest, MessageSecurityMode, RequestHeader,
+    EndpointDescription, Error, GetEndpointsRequest, MessageSecurityMode, RequestHeader,
     StatusCode, UserTokenPolicy, UserTokenType,
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::errors;
 use super::settings::{OpcuaSettings, join_url};
+use super::values;
 use super::wire::Dial;
+use crate::clock;
 use crate::driver::{DriverError, ErrorKind};
 
 /// Offers listed in an error; a server has a handful.
@@ -66,7 +68,7 @@ async fn exchange<T: Transport>(
 ) -> Result<Vec<EndpointDescription>, Error> {
     let request = GetEndpointsRequest {
         request_header: RequestHeader {
-            timestamp: DateTime::now(),
+            timestamp: values::date_time(clock::now()),
             request_handle: channel.request_handle(),
             ..Default::default()
         },

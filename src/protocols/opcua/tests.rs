@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opcua::core_namespace::events::AlarmConditionType;
 use opcua::crypto::SecurityPolicy;
 use opcua::server::address_space::Variable;
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::{SimpleNodeManager, simple_node_manager};
 use opcua::server::{Limits, ServerBuilder, ServerEndpoint, ServerHandle, ServerUserToken};
-use opcua::types::{DataValue, MessageSecurityMode, NodeId, ObjectId, StatusCode, Variant};
+use opcua::types::{
+    DataValue, MessageSecurityMode, NodeId, ObjectId, ObjectTypeId, StatusCode, Variant,
+};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -100,6 +103,25 @@ impl Plant {
     fn set(&self, number: u32, value: DataValue) {
         let subscriptions = self.handle.subscriptions();
         self.nodes.set_value(subscriptions, &self.id(number), None, value).unwrap();
+    }
+}
+
+impl Plant {
+    /// Raises an alarm on the Server object.
+    fn alarm(&self, name: &str, severity: u16) {
+        let kind = NodeId::from(ObjectTypeId::AlarmConditionType);
+        let id = opcua::types::ByteString::from(vec![1, 2, 3]);
+        let namespaces = opcua::nodes::NamespaceMap::default();
+        let mut alarm = AlarmConditionType::new_event_now(kind, id, "too high", &namespaces);
+        alarm.active_state.id = true;
+        let condition = &mut alarm.base.base;
+        condition.condition_name = name.into();
+        condition.retain = true;
+        condition.base.source_name = "Tank".into();
+        condition.base.severity = severity;
+        let event: &dyn opcua::nodes::Event = &alarm;
+        let server = NodeId::from(ObjectId::Server);
+        self.handle.subscriptions().notify_events(std::iter::once((event, &server)));
     }
 }
 
@@ -386,6 +408,39 @@ async fn a_walk_is_depth_first_and_its_root_comes_first() {
         .ask(Ask::Browse { root: "ns=9;s=No".into(), depth: 1, nodes_max: 5, values: false })
         .await;
     assert_eq!(error.unwrap_err().kind, ErrorKind::BadAddress);
+    rig.driver.close(soon()).await;
+}
+
+#[tokio::test]
+async fn a_condition_is_heard_though_the_server_drops_a_column() {
+    let plant = Plant::start(|_| {}).await;
+    let mut rig = Rig::new(plant.port, json!({"events": true}), None);
+    rig.open().await.unwrap();
+    let slices = rig.driver.plan(&rig.tags).slices;
+    assert_eq!((slices.len(), slices[0].tags.len()), (1, 0));
+    plant.alarm("LevelAlarm", 700);
+    let heard = timeout(Duration::from_secs(10), async {
+        loop {
+            let mut batch = Batch::default();
+            rig.driver.acquire(slices[0].id, &mut batch, &rig.scan, soon()).await.unwrap();
+            assert_eq!(batch.lost, 0);
+            if let Some(event) = batch.conditions.pop() {
+                break event;
+            }
+            rig.wake.notified().await;
+        }
+    });
+    let event = heard.await.expect("the event comes");
+    // This server refuses the condition's own id and leaves its column out.
+    assert_eq!(event.id.condition.as_ref(), "Tank/LevelAlarm");
+    assert_eq!((event.name.as_ref(), event.source.as_ref()), ("LevelAlarm", "Tank"));
+    assert_eq!((event.active, event.acknowledged, event.retain), (Some(true), Some(false), true));
+    assert_eq!((event.severity, event.message.as_ref()), (700, "too high"));
+    assert!(event.source_ts.is_some());
+    // It has no ConditionRefresh either: what was heard is the answer.
+    let (reply, _) = rig.ask(Ask::Conditions).await;
+    let Reply::Conditions(conditions) = reply.unwrap() else { panic!("conditions") };
+    assert_eq!(conditions, vec![event]);
     rig.driver.close(soon()).await;
 }
 

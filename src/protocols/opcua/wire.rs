@@ -13,8 +13,8 @@ use opcua::client::transport::{
 use opcua::core::comms::tcp_codec::TcpCodec;
 use opcua::core::{RequestMessage, ResponseMessage};
 use opcua::types::{
-    ChannelSecurityToken, CloseSessionRequest, DateTime, DecodingOptions, EndpointDescription,
-    Error, RequestHeader, StatusCode,
+    ChannelSecurityToken, CloseSessionRequest, DecodingOptions, EndpointDescription, Error,
+    RequestHeader, StatusCode,
 };
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -22,6 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
 
+use super::values;
+use crate::clock;
 use crate::driver::{DriverError, Toll};
 
 /// Requests between the session and the socket; the session itself waits where it is full.
@@ -157,7 +159,7 @@ fn attend(
         RequestMessage::ActivateSession(request) => {
             let request_header = RequestHeader {
                 authentication_token: request.request_header.authentication_token.clone(),
-                timestamp: DateTime::now(),
+                timestamp: values::date_time(clock::now()),
                 ..Default::default()
             };
             let close = CloseSessionRequest { request_header, delete_subscriptions: true };
@@ -197,7 +199,7 @@ fn date_token(channel: &SecureChannelState, answer: &Answer) {
         && answer.response_header.service_result.is_good()
     {
         let token = answer.security_token.clone();
-        let token = ChannelSecurityToken { created_at: DateTime::now(), ..token };
+        let token = ChannelSecurityToken { created_at: values::date_time(clock::now()), ..token };
         channel.secure_channel().write().set_security_token(token);
     }
 }
