@@ -183,9 +183,8 @@ impl Plant {
         (self.dice >> 8) % self.tags
     }
 
-    fn draw_name(&mut self) -> Arc<str> {
-        let at = usize::try_from(self.draw()).unwrap_or_default();
-        self.peer.names.get(at).map_or_else(|| "".into(), Arc::clone)
+    fn draw_index(&mut self) -> usize {
+        usize::try_from(self.draw()).unwrap_or_default()
     }
 
     fn snapshot_ours(&self) -> f64 {
@@ -243,8 +242,9 @@ impl Work {
     fn size(self, tags: u32) -> (u32, u32) {
         match self {
             Self::Append | Self::Snapshot => ((200_000 / tags).max(1), tags),
-            Self::Latest => (20_000, 1),
-            Self::WindowStats => (5_000, 1),
+            // Each tag about once: what fits into the machine's caches may be found there.
+            Self::Latest => (100_000, 1),
+            Self::WindowStats => (20_000, 1),
         }
     }
 
@@ -257,8 +257,8 @@ impl Work {
                 black_box(plant.cache.latest(id));
             }
             (Self::Latest, Side::Peer) => {
-                let name = plant.draw_name();
-                black_box(plant.peer.latest(&name));
+                let at = plant.draw_index();
+                black_box(plant.peer.names.get(at).and_then(|name| plant.peer.latest(name)));
             }
             (Self::Snapshot, Side::Ours) => {
                 black_box(plant.snapshot_ours());
@@ -272,8 +272,10 @@ impl Work {
                 black_box(numbers.stats());
             }
             (Self::WindowStats, Side::Peer) => {
-                let name = plant.draw_name();
-                black_box(textbook(&plant.peer.window(&name)));
+                let at = plant.draw_index();
+                if let Some(name) = plant.peer.names.get(at) {
+                    black_box(textbook(&plant.peer.window(name)));
+                }
             }
         }
     }

@@ -161,11 +161,13 @@ impl Group {
     /// Gives when the link of a tag last proved alive.
     pub(super) fn seen_uptime_ms(&self, column: usize) -> Option<u64> {
         let known = |at: &AtomicU64| Some(at.load(Ordering::Relaxed)).filter(|at| *at != NEVER);
-        let own = match &self.rings {
-            Rings::Scan(_) => None,
-            Rings::Stream(rings) => rings.get(column).and_then(|(_, seen)| known(seen)),
-        };
-        own.max(known(&self.seen_uptime_ms))
+        match &self.rings {
+            Rings::Scan(_) => known(&self.seen_uptime_ms),
+            Rings::Stream(rings) => {
+                let own = rings.get(column).and_then(|(_, seen)| known(seen));
+                own.max(known(&self.seen_uptime_ms))
+            }
+        }
     }
 
     pub(super) fn readable(&self, column: usize) -> Range<u64> {
@@ -208,13 +210,18 @@ impl Group {
         raw.times.first().copied().unwrap_or(i64::MAX)
     }
 
+    /// Copies the newest row of a tag.
+    pub(super) fn latest_raw(&self, column: usize) -> Option<RawSample> {
+        match &self.rings {
+            Rings::Scan(ring) => ring.latest(column),
+            Rings::Stream(rings) => rings.get(column)?.0.latest(),
+        }
+    }
+
     /// Gives the newest sample of a tag.
     pub(super) fn latest(&self, column: usize, codes: &Codes) -> Option<Sample> {
         for _ in 0..ATTEMPTS {
-            let raw = match &self.rings {
-                Rings::Scan(ring) => ring.latest(column)?,
-                Rings::Stream(rings) => rings.get(column)?.0.latest()?,
-            };
+            let raw = self.latest_raw(column)?;
             // The cell of the newest row is always kept: it can only be gone with its row.
             if let Some(sample) = self.sample(column, raw, codes) {
                 return Some(sample);
@@ -225,14 +232,13 @@ impl Group {
 
     /// Makes a sample of a copied row; `None` where the cell it points to is freed.
     pub(super) fn sample(&self, column: usize, raw: RawSample, codes: &Codes) -> Option<Sample> {
-        let received_ts = Timestamp::from_nanos(raw.time);
         if raw.code == CELL {
             let Content { value, quality, source } = self.cells.get(column, raw.row)?;
+            let received_ts = Timestamp::from_nanos(raw.time);
             return Some(Sample { value, quality, source_ts: source, received_ts });
         }
         let (kind, quality) = codes.get(raw.code)?;
-        let source_ts = (raw.source != NO_SOURCE).then(|| Timestamp::from_nanos(raw.source));
-        Some(Sample { value: kind.value(raw.bits), quality, source_ts, received_ts })
+        Some(raw.sample(kind, quality))
     }
 
     /// Walks copied rows; a row whose cell was freed before its time comes as `None`, one that

@@ -43,7 +43,6 @@ pub(super) type Directory = Arc<[(u32, Arc<Group>)]>;
 ///
 /// A thread that never reads again keeps the groups of that moment until it ends.
 struct Near {
-    run: u64,
     epoch: u64,
     directory: Directory,
 }
@@ -146,10 +145,10 @@ impl TagCache {
             let mut near = near.try_borrow_mut().ok()?;
             let epoch = self.epoch.load(Ordering::Acquire);
             let near = match near.as_mut() {
-                Some(near) if near.run == self.run && near.epoch == epoch => near,
+                Some(near) if near.epoch == epoch => near,
                 _ => {
                     let directory = Arc::clone(&self.groups.read().directory);
-                    near.insert(Near { run: self.run, epoch, directory })
+                    near.insert(Near { epoch, directory })
                 }
             };
             let at = near.directory.binary_search_by_key(&id, |(id, _)| *id).ok()?;

@@ -7,8 +7,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::codes::Kind;
 use super::protocol::{ATTEMPTS, Head, Memory, Word, count, index};
-use super::raw::Span;
+use super::raw::{NO_SOURCE, Span};
+use crate::model::{Quality, Sample, Timestamp};
 
 /// 64 bytes hold seven words of eight bytes and the byte of code of each.
 pub(super) const LINE_ROWS: usize = 7;
@@ -46,6 +48,15 @@ pub(super) struct RawSample {
     pub(super) source: i64,
     pub(super) bits: u64,
     pub(super) code: u8,
+}
+
+impl RawSample {
+    /// Makes a sample of what its code says.
+    pub(super) fn sample(self, kind: Kind, quality: Quality) -> Sample {
+        let source_ts = (self.source != NO_SOURCE).then(|| Timestamp::from_nanos(self.source));
+        let received_ts = Timestamp::from_nanos(self.time);
+        Sample { value: kind.value(self.bits), quality, source_ts, received_ts }
+    }
 }
 
 /// Rows of `width` samples each.
@@ -166,7 +177,7 @@ impl<M: Memory> ScanRing<M> {
     /// Copies the newest row of one tag.
     pub(super) fn latest(&self, column: usize) -> Option<RawSample> {
         for _ in 0..ATTEMPTS {
-            let row = self.head.readable().end.checked_sub(1)?;
+            let row = self.head.newest()?;
             let sample = self.sample(column, row)?;
             if self.head.valid_from() <= row {
                 return Some(sample);
@@ -180,7 +191,7 @@ impl<M: Memory> ScanRing<M> {
         let line = self.blocks.get(slot / LINE_ROWS)?.get()?.get(column)?;
         let bits = line.values.get(slot % LINE_ROWS)?.load(Relaxed);
         let code = *line.codes.load(Relaxed).to_le_bytes().get(slot % LINE_ROWS)?;
-        Some(RawSample { row, time: self.time(row), source: super::raw::NO_SOURCE, bits, code })
+        Some(RawSample { row, time: self.time(row), source: NO_SOURCE, bits, code })
     }
 
     /// Copies the newest row of the tags from `column` on, as many as `out` has room for.
@@ -193,7 +204,7 @@ impl<M: Memory> ScanRing<M> {
         out: &mut [(u64, u8)],
     ) -> Option<(u64, i64, usize)> {
         for _ in 0..ATTEMPTS {
-            let row = self.head.readable().end.checked_sub(1)?;
+            let row = self.head.newest()?;
             let slot = index(row % self.head.slots());
             let nth = slot % LINE_ROWS;
             let lines = self.blocks.get(slot / LINE_ROWS)?.get()?.get(column..)?;

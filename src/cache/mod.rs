@@ -94,7 +94,8 @@ pub struct TagCache {
     /// The times of the tag restored last: tags that were scanned together share them.
     alike: Mutex<Arc<[i64]>>,
     groups: RwLock<Groups>,
-    /// Counts the changes of the groups' directory.
+    /// Counts the changes of the groups' directory, from the run on: no other cache has these
+    /// numbers.
     epoch: AtomicU64,
     codes: Codes,
     bytes: Arc<Bytes>,
@@ -106,17 +107,18 @@ impl TagCache {
     /// Makes an empty cache.
     #[must_use]
     pub fn new(limits: CacheLimits) -> Arc<Self> {
+        // The hasher's keys are random for each.
+        let run = RandomState::new().hash_one(0_u8);
         Arc::new(Self {
             limits,
-            // The hasher's keys are random for each.
-            run: RandomState::new().hash_one(0_u8),
+            run,
             names: DashMap::new(),
             sorted: Mutex::default(),
             slots: Slots::new(),
             unplaced: Mutex::default(),
             alike: Mutex::new(Arc::from([])),
             groups: RwLock::default(),
-            epoch: AtomicU64::new(0),
+            epoch: AtomicU64::new(run),
             codes: Codes::new(),
             bytes: Arc::new(Bytes::new(limits.bytes_max)),
             changed: Notify::new(),

@@ -103,6 +103,11 @@ impl<M: Memory> Head<M> {
         self.oldest(next)..next
     }
 
+    /// Gives the newest row.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.next.load(Ordering::Acquire).checked_sub(1)
+    }
+
     /// Gives the oldest row whose copy, made before this call, is whole.
     pub(super) fn valid_from(&self) -> u64 {
         M::after_loads();

@@ -48,14 +48,19 @@ impl TagCache {
     pub fn latest(&self, id: TagId) -> Option<Latest> {
         let in_ring = self.slots.spot(id).and_then(|spot| {
             self.in_group(spot.group, |group| {
-                let sample = group.latest(spot.column, &self.codes)?;
-                let seen_uptime_ms = Some(group.seen_uptime_ms(spot.column)?);
-                Some(Latest { sample, seen_uptime_ms })
+                Some((group.latest_raw(spot.column)?, group.seen_uptime_ms(spot.column)?))
             })
         });
-        in_ring.flatten().or_else(|| self.latest_known(id))
+        if let Some(Some((raw, seen))) = in_ring
+            && let Some((kind, quality)) = self.codes.get(raw.code)
+        {
+            let sample = raw.sample(kind, quality);
+            return Some(Latest { sample, seen_uptime_ms: Some(seen) });
+        }
+        self.latest_known(id)
     }
 
+    /// Gives the newest sample the long way: out of a cell, or the past.
     fn latest_known(&self, id: TagId) -> Option<Latest> {
         let entry = self.slots.read(id)?;
         if let Some(place) = &entry.place

@@ -130,7 +130,7 @@ impl<M: Memory> StreamRing<M> {
     /// Copies the newest sample.
     pub(super) fn latest(&self) -> Option<RawSample> {
         for _ in 0..ATTEMPTS {
-            let row = self.head.readable().end.checked_sub(1)?;
+            let row = self.head.newest()?;
             let sample = self.sample(row);
             if self.head.valid_from() <= row {
                 return Some(sample);
