@@ -172,3 +172,83 @@ impl TagCache {
 fn is_new(group: u32, from: &Positions) -> bool {
     group >= from.next_group && !from.at.contains_key(&group)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheLimits;
+    use crate::model::{Quality, Timestamp, Value};
+
+    const IDS: [TagId; 3] = [TagId(1), TagId(2), TagId(3)];
+
+    fn cache() -> Arc<TagCache> {
+        TagCache::new(CacheLimits { rows_per_group: 13, ..CacheLimits::default() })
+    }
+
+    fn row(value: i64) -> Vec<(Value, Quality)> {
+        vec![(Value::I64(value), Quality::GOOD); IDS.len()]
+    }
+
+    #[test]
+    fn a_cursor_of_another_run_is_recognised_and_starts_from_now() {
+        let (one, other) = (cache(), cache());
+        let mut writer = other.scan_group(&IDS);
+        writer.append(Timestamp::from_millis(1), &row(1));
+        let since = other.read_since(&IDS, &one.positions(&IDS), 10);
+        assert!(since.other_run && since.samples.is_empty());
+        writer.append(Timestamp::from_millis(2), &row(2));
+        let since = other.read_since(&IDS, &since.next, 10);
+        assert!(!since.other_run);
+        assert_eq!(since.samples.len(), 3);
+    }
+
+    #[test]
+    fn a_row_that_is_cut_goes_on_where_it_was_cut() {
+        let cache = cache();
+        let mut writer = cache.scan_group(&IDS);
+        let mut positions = cache.positions(&IDS);
+        (0..4).for_each(|n| writer.append(Timestamp::from_millis(n), &row(n)));
+        let mut got = Vec::new();
+        loop {
+            let since = cache.read_since(&IDS, &positions, 2);
+            assert_eq!(since.lost, 0);
+            if since.samples.is_empty() {
+                break;
+            }
+            got.extend(since.samples.into_iter().map(|(id, s)| (s.received_ts.millis(), id)));
+            positions = since.next;
+        }
+        let all: Vec<_> = (0..4).flat_map(|n| IDS.map(|id| (n, id))).collect();
+        assert_eq!(got, all);
+    }
+
+    #[test]
+    fn a_reader_that_was_lapped_learns_how_much_it_missed_and_only_once() {
+        let cache = cache();
+        let mut writer = cache.scan_group(&IDS);
+        let positions = cache.positions(&IDS[..2]);
+        (0..20).for_each(|n| writer.append(Timestamp::from_millis(n), &row(n)));
+        let since = cache.read_since(&IDS[..2], &positions, 3);
+        assert_eq!((since.lost, since.samples.len()), (2 * (20 - 13), 3));
+        let since = cache.read_since(&IDS[..2], &since.next, 1000);
+        assert_eq!((since.lost, since.samples.len()), (0, 2 * 13 - 3));
+    }
+
+    #[test]
+    fn tags_that_join_a_cursor_start_from_now_unless_their_group_is_younger() {
+        let cache = cache();
+        let mut old = cache.scan_group(&IDS[..1]);
+        let mut other = cache.scan_group(&IDS[1..2]);
+        let positions = cache.positions(&IDS[..1]);
+        old.append(Timestamp::from_millis(1), &row(1)[..1]);
+        other.append(Timestamp::from_millis(1), &row(1)[..1]);
+        let mut young = cache.scan_group(&IDS[2..]);
+        young.append(Timestamp::from_millis(1), &row(1)[..1]);
+        let since = cache.read_since(&IDS, &positions, 10);
+        let ids: Vec<TagId> = since.samples.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [IDS[0], IDS[2]]);
+        other.append(Timestamp::from_millis(2), &row(2)[..1]);
+        let since = cache.read_since(&IDS, &since.next, 10);
+        assert_eq!(since.samples.len(), 1);
+    }
+}

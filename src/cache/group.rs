@@ -211,6 +211,7 @@ impl Group {
     }
 
     /// Copies the newest row of a tag.
+    #[inline]
     pub(super) fn latest_raw(&self, column: usize) -> Option<RawSample> {
         match &self.rings {
             Rings::Scan(ring) => ring.latest(column),

@@ -230,3 +230,82 @@ impl TagCache {
         index(each / PAST_SAMPLE_BYTES).clamp(1, longest.max(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheLimits;
+    use crate::model::{Quality, Timestamp, Value};
+
+    fn fill(writer: &mut ScanWriter, rows: i64) {
+        let row = vec![(Value::F64(1.5), Quality::GOOD); writer.tags().len()];
+        (0..rows).for_each(|nanos| writer.append(Timestamp::from_nanos(nanos), &row));
+    }
+
+    #[test]
+    fn rings_get_shorter_before_the_cache_passes_its_limit() {
+        let cache = TagCache::new(CacheLimits { bytes_max: 1 << 20, ..CacheLimits::default() });
+        let ids: Vec<TagId> = (0..1000).map(TagId).collect();
+        let mut first = cache.scan_group(&ids[..50]);
+        let mut second = cache.scan_group(&ids[50..]);
+        fill(&mut first, 600);
+        fill(&mut second, 600);
+        assert!(cache.bytes() <= 1 << 20, "{}", cache.bytes());
+        assert!(cache.window_last(ids[0], 1000).len() >= 512);
+        let short = cache.window_last(ids[50], 1000).len();
+        assert!((13..60).contains(&short), "{short}");
+    }
+
+    #[test]
+    fn a_replan_gives_the_memory_of_the_old_rings_to_the_new() {
+        let cache = TagCache::new(CacheLimits { bytes_max: 1 << 20, ..CacheLimits::default() });
+        let mut ids: Vec<TagId> = (0..100).map(TagId).collect();
+        for _ in 0..20 {
+            let mut writer = cache.scan_group(&ids);
+            fill(&mut writer, 600);
+            assert!(cache.window_last(ids[0], 1000).len() >= 512);
+            drop(writer);
+            ids.rotate_left(1);
+        }
+        assert!(cache.bytes() <= 1 << 20);
+    }
+
+    #[test]
+    fn the_same_tags_get_their_group_back() {
+        let cache = TagCache::new(CacheLimits::default());
+        let ids = [TagId(1), TagId(2)];
+        fill(&mut cache.scan_group(&ids), 3);
+        let before = cache.bytes();
+        let positions = cache.positions(&ids);
+        fill(&mut cache.scan_group(&ids), 2);
+        assert_eq!(cache.bytes(), before);
+        assert_eq!(cache.read_since(&ids, &positions, 100).samples.len(), 4);
+        assert_eq!(cache.window_last(ids[0], 100).len(), 5);
+    }
+
+    #[test]
+    fn a_tag_that_moves_leaves_its_neighbours_where_they_are_written() {
+        let cache = TagCache::new(CacheLimits::default());
+        let ids = [TagId(1), TagId(2), TagId(3)];
+        let mut old = cache.scan_group(&ids);
+        fill(&mut old, 3);
+        let mut new = cache.stream_group(&ids[1..2]);
+        fill(&mut old, 2);
+        assert_eq!(cache.window_last(ids[0], 100).len(), 5);
+        assert_eq!(cache.window_last(ids[1], 100).len(), 3);
+        new.append(
+            ids[1],
+            crate::model::Sample {
+                value: Value::text("moved"),
+                quality: Quality::GOOD,
+                source_ts: None,
+                received_ts: Timestamp::from_nanos(9),
+            },
+        );
+        assert_eq!(cache.window_last(ids[1], 100).values[3], Value::text("moved"));
+        let mut shown = Vec::new();
+        cache.snapshot(&mut |id, _| shown.push(id));
+        shown.sort_unstable();
+        assert_eq!(shown, ids);
+    }
+}

@@ -56,3 +56,108 @@ impl TagCache {
         is_unplaced
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cache::{CacheLimits, Numbers, TagCache, TakenUpTo};
+    use crate::model::{Quality, Sample, TagId, Timestamp, Value, Window};
+
+    const ID: TagId = TagId(4);
+
+    /// Seconds 1 to 3 of a run before this one: good, bad, good.
+    fn stored() -> Window {
+        let mut window = Window::default();
+        for (second, quality) in
+            [(1, Quality::GOOD), (2, Quality::BAD_DEVICE_FAILURE), (3, Quality::GOOD)]
+        {
+            window.push(Sample {
+                value: Value::I64(second),
+                quality,
+                source_ts: Some(Timestamp::from_millis(second * 1000 - 7)),
+                received_ts: Timestamp::from_millis(second * 1000),
+            });
+        }
+        window
+    }
+
+    fn values(cache: &TagCache) -> Vec<Value> {
+        cache.window_last(ID, 100).values
+    }
+
+    #[test]
+    fn what_was_good_is_the_last_usable_value_with_its_own_times() {
+        let cache = TagCache::new(CacheLimits::default());
+        cache.restore(ID, &stored());
+        let latest = cache.latest(ID).unwrap();
+        assert_eq!(latest.seen_uptime_ms, None);
+        assert_eq!(latest.sample.quality, Quality::UNCERTAIN_LAST_USABLE);
+        assert_eq!(latest.sample.received_ts, Timestamp::from_millis(3000));
+        assert_eq!(latest.sample.source_ts, Some(Timestamp::from_millis(2993)));
+        let window = cache.window_last(ID, 10);
+        assert_eq!(window.qualities[1], Quality::BAD_DEVICE_FAILURE);
+        let mut shown = 0;
+        cache.snapshot(&mut |id, latest| {
+            assert_eq!((id, &latest.sample.value), (ID, &Value::I64(3)));
+            shown += 1;
+        });
+        assert_eq!(shown, 1);
+        let mut numbers = Numbers::new();
+        cache.numbers_last(ID, 2, &mut numbers);
+        assert_eq!((numbers.stats().count, numbers.stats().usable), (2, 1));
+    }
+
+    #[test]
+    fn live_data_follows_what_was_restored_and_only_it_goes_to_the_store_and_the_cursors() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut taken = TakenUpTo::default();
+        let positions = cache.positions(&[ID]);
+        cache.restore(ID, &stored());
+        let mut writer = cache.scan_group(&[ID]);
+        assert_eq!(cache.latest(ID).unwrap().seen_uptime_ms, None);
+        writer.append(Timestamp::from_millis(5000), &[(Value::I64(5), Quality::GOOD)]);
+        assert_eq!(values(&cache), [1, 2, 3, 5].map(Value::I64));
+        assert!(cache.latest(ID).unwrap().seen_uptime_ms.is_some());
+        let inside = cache.window(ID, Timestamp::from_millis(2000), Timestamp::from_millis(5000));
+        assert_eq!(inside.values, [2, 3].map(Value::I64));
+        assert_eq!(cache.take_pages(&mut taken).scans[0].received.len(), 1);
+        let since = cache.read_since(&[ID], &positions, 100);
+        assert_eq!(since.samples.len(), 1);
+    }
+
+    #[test]
+    fn what_is_restored_late_is_never_newer_than_live_data() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut writer = cache.scan_group(&[ID]);
+        writer.append(Timestamp::from_millis(2500), &[(Value::I64(25), Quality::GOOD)]);
+        cache.restore(ID, &stored());
+        assert_eq!(values(&cache), [1, 2, 25].map(Value::I64));
+        cache.restore(ID, &stored());
+        assert_eq!(values(&cache), [1, 2, 25].map(Value::I64));
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_hides_what_was_restored_from_its_future() {
+        let cache = TagCache::new(CacheLimits::default());
+        cache.restore(ID, &stored());
+        let mut writer = cache.scan_group(&[ID]);
+        writer.append(Timestamp::from_millis(1500), &[(Value::I64(15), Quality::GOOD)]);
+        assert_eq!(values(&cache), [1, 15].map(Value::I64));
+    }
+
+    #[test]
+    fn the_past_goes_when_the_ring_is_full() {
+        let limits = CacheLimits { rows_per_group: 13, ..CacheLimits::default() };
+        let cache = TagCache::new(limits);
+        cache.restore(ID, &stored());
+        let mut writer = cache.scan_group(&[ID]);
+        for second in 10..23 {
+            assert_eq!(values(&cache).len(), 3 + usize::try_from(second - 10).unwrap());
+            let reading = (Value::I64(second), Quality::GOOD);
+            writer.append(Timestamp::from_millis(second * 1000), &[reading]);
+        }
+        writer.append(Timestamp::from_millis(23_000), &[(Value::I64(23), Quality::GOOD)]);
+        assert_eq!(values(&cache), (11..24).map(Value::I64).collect::<Vec<_>>());
+        cache.restore(ID, &stored());
+        assert_eq!(values(&cache).len(), 13);
+    }
+}

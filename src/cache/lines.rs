@@ -175,6 +175,7 @@ impl<M: Memory> ScanRing<M> {
     }
 
     /// Copies the newest row of one tag.
+    #[inline]
     pub(super) fn latest(&self, column: usize) -> Option<RawSample> {
         for _ in 0..ATTEMPTS {
             let row = self.head.newest()?;
@@ -186,6 +187,7 @@ impl<M: Memory> ScanRing<M> {
         None
     }
 
+    #[inline]
     fn sample(&self, column: usize, row: u64) -> Option<RawSample> {
         let slot = index(row % self.head.slots());
         let line = self.blocks.get(slot / LINE_ROWS)?.get()?.get(column)?;

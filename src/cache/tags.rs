@@ -61,3 +61,69 @@ impl TagCache {
         list.to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{CacheLimits, TakenUpTo};
+    use crate::model::{Quality, Timestamp, Value};
+
+    fn tag(name: &str) -> Arc<Tag> {
+        Arc::new(Tag::new(name, "plc", "holding:1"))
+    }
+
+    #[test]
+    fn a_name_resolves_until_its_tag_is_renamed_or_retired() {
+        let cache = TagCache::new(CacheLimits::default());
+        cache.define(TagId(7), tag("b"));
+        cache.define(TagId(3), tag("a"));
+        assert_eq!(cache.resolve("b"), Some(TagId(7)));
+        let names = |cache: &TagCache| -> Vec<String> {
+            cache.tags().iter().map(|(_, tag)| tag.name.to_string()).collect()
+        };
+        assert_eq!(names(&cache), ["a", "b"]);
+        cache.define(TagId(7), tag("c"));
+        assert_eq!((cache.resolve("b"), cache.resolve("c")), (None, Some(TagId(7))));
+        cache.retire(TagId(7));
+        assert_eq!((cache.resolve("c"), cache.tag(TagId(7))), (None, None));
+        assert_eq!(names(&cache), ["a"]);
+    }
+
+    #[test]
+    fn a_name_that_moved_to_another_tag_outlives_the_first() {
+        let cache = TagCache::new(CacheLimits::default());
+        cache.define(TagId(1), tag("x"));
+        cache.define(TagId(2), tag("x"));
+        cache.retire(TagId(1));
+        assert_eq!(cache.resolve("x"), Some(TagId(2)));
+    }
+
+    #[test]
+    fn a_retired_tag_shows_nothing_and_its_last_rows_still_reach_the_store() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut taken = TakenUpTo::default();
+        assert_eq!(cache.take_pages(&mut taken).scans.len(), 0);
+        let mut writer = cache.scan_group(&[TagId(1)]);
+        writer.append(Timestamp::from_millis(1), &[(Value::I64(5), Quality::GOOD)]);
+        cache.retire(TagId(1));
+        assert_eq!(cache.latest(TagId(1)), None);
+        assert!(cache.window_last(TagId(1), 10).is_empty());
+        cache.snapshot(&mut |id, _| panic!("tag {} is shown", id.0));
+        let pages = cache.take_pages(&mut taken);
+        assert_eq!(pages.scans[0].columns[0].values, [Value::I64(5)]);
+        assert_eq!(cache.take_pages(&mut taken), crate::model::Pages::default());
+    }
+
+    #[test]
+    fn a_tag_nobody_knows_has_nothing() {
+        let cache = TagCache::new(CacheLimits::default());
+        for id in [TagId(0), TagId(u32::MAX)] {
+            assert_eq!((cache.latest(id), cache.tag(id)), (None, None));
+            assert!(cache.window_last(id, 5).is_empty());
+            cache.retire(id);
+            let since = cache.read_since(&[id], &cache.positions(&[id]), 10);
+            assert!(since.samples.is_empty() && since.lost == 0 && !since.other_run);
+        }
+        assert_eq!(cache.resolve("nothing"), None);
+    }
+}

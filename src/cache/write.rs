@@ -246,3 +246,98 @@ impl TagCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheLimits;
+
+    const LOST: Quality = Quality::UNCERTAIN_LAST_USABLE;
+    const IDS: [TagId; 2] = [TagId(1), TagId(2)];
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn latest(cache: &TagCache, id: TagId) -> (Value, Quality) {
+        let sample = cache.latest(id).unwrap().sample;
+        (sample.value, sample.quality)
+    }
+
+    #[test]
+    fn an_outage_leaves_one_edge_however_often_it_is_reported() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut writer = cache.scan_group(&IDS);
+        let bad = (Value::Null, Quality::BAD_DEVICE_FAILURE);
+        writer.append(at(1), &[(Value::F64(f64::NAN), Quality::GOOD), bad.clone()]);
+        let seen = cache.latest(IDS[0]).unwrap().seen_uptime_ms;
+        (2..9).for_each(|second| writer.append_outage(at(second), LOST, LastValue::Kept));
+        assert_eq!(cache.window_last(IDS[0], 10).len(), 2);
+        assert_eq!(latest(&cache, IDS[0]).1, LOST);
+        assert_eq!(latest(&cache, IDS[1]), bad, "what is Bad is not trusted more");
+        assert_eq!(cache.latest(IDS[0]).unwrap().seen_uptime_ms, seen);
+        let gone = Quality::BAD_NO_COMMUNICATION;
+        (9..12).for_each(|second| writer.append_outage(at(second), gone, LastValue::Dropped));
+        assert_eq!(cache.window_last(IDS[0], 10).len(), 3);
+        assert_eq!(latest(&cache, IDS[0]), (Value::Null, gone));
+        drop(writer);
+        cache.scan_group(&IDS).append_outage(at(12), gone, LastValue::Dropped);
+        assert_eq!(cache.window_last(IDS[0], 10).len(), 3, "nor does a new writer repeat it");
+    }
+
+    #[test]
+    fn a_tag_that_was_never_read_waits_for_its_first_data() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut writer = cache.stream_group(&IDS);
+        writer.append_outage(at(1), LOST, LastValue::Kept);
+        assert_eq!(latest(&cache, IDS[0]), (Value::Null, Quality::BAD_WAITING_FOR_INITIAL_DATA));
+        assert_eq!(cache.latest(IDS[0]).unwrap().seen_uptime_ms, None);
+        writer.append_outage(at(2), LOST, LastValue::Kept);
+        assert_eq!(cache.window_last(IDS[0], 10).len(), 1);
+    }
+
+    #[test]
+    fn only_the_streams_that_went_on_get_another_edge() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut writer = cache.stream_group(&IDS);
+        let sample = |value: &str| Sample {
+            value: Value::text(value),
+            quality: Quality::GOOD,
+            source_ts: None,
+            received_ts: at(0),
+        };
+        writer.append(IDS[0], sample("a"));
+        writer.append(IDS[1], sample("b"));
+        writer.append_outage(at(1), LOST, LastValue::Kept);
+        writer.append(IDS[1], sample("c"));
+        writer.append_outage(at(2), LOST, LastValue::Kept);
+        assert_eq!(cache.window_last(IDS[0], 10).values, ["a", "a"].map(Value::text));
+        assert_eq!(cache.window_last(IDS[1], 10).values, ["b", "b", "c", "c"].map(Value::text));
+    }
+
+    #[test]
+    fn a_row_of_the_wrong_length_never_shifts_a_value_to_a_neighbour() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut writer = cache.scan_group(&IDS);
+        let one = (Value::I64(1), Quality::GOOD);
+        writer.append(at(1), std::slice::from_ref(&one));
+        assert_eq!(latest(&cache, IDS[1]), (Value::Null, Quality::BAD));
+        writer.append(at(2), &[one.clone(), one.clone(), (Value::I64(3), Quality::GOOD)]);
+        assert_eq!(latest(&cache, IDS[1]), one);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_of_an_append() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut writer = cache.scan_group(&IDS);
+        let positions = cache.positions(&IDS);
+        let changed = cache.changed().notified();
+        assert!(cache.read_since(&IDS, &positions, 10).samples.is_empty());
+        let row = vec![(Value::I64(1), Quality::GOOD); 2];
+        writer.append(at(1), &row);
+        changed.await;
+        let since = cache.read_since(&IDS, &positions, 10);
+        assert_eq!(since.samples.len(), 2);
+        assert!(cache.read_since(&IDS, &since.next, 10).samples.is_empty());
+    }
+}
