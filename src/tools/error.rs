@@ -153,3 +153,23 @@ impl From<DriverError> for ToolError {
         Self::new(code, error.message, error.hint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_the_readme() {
+        let readme = include_str!("../../README.md");
+        let schema = serde_json::to_string(&schemars::schema_for!(Code)).unwrap();
+        let codes: Vec<&str> = schema
+            .split('"')
+            .filter(|word| word.contains('_') || ["busy", "denied", "storage"].contains(word))
+            .filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            .collect();
+        assert!(codes.len() > 15, "{codes:?}");
+        for code in codes {
+            assert!(readme.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+}
