@@ -124,6 +124,15 @@ impl Link {
         self.mailbox.read().clone()
     }
 
+    /// Has the next attempt to connect made at once, where the one before failed.
+    pub fn retry(&self) {
+        if let Some(poller) = self.poller()
+            && let Err(gone) = poller.send_message(PollerMsg::Retry)
+        {
+            tracing::debug!(endpoint = %self.name(), error = %gone, "poller is restarting");
+        }
+    }
+
     /// Asks the device, or joins an equal demand under way, until the deadline.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Audience, Call, Code, Effect, Tool, ToolError};
-use crate::actors::Deps;
+use crate::actors::{Deps, Link};
+use crate::driver::ErrorKind;
 use crate::model::{Timestamp, sanitize};
 use crate::protocols::opcua::certificates::{
     self, CertificateError, CertificateFacts, CertificateState,
@@ -148,6 +149,11 @@ impl Tool for Trust {
         let facts =
             on_disk(move || certificates::trust(&state_dir, &fingerprint, &confirm)).await?;
         tracing::info!(fingerprint = %facts.fingerprint, "an operator trusts a certificate");
+        let is_refused = |link: &Link| {
+            let fault = link.report().last_error;
+            fault.is_some_and(|fault| fault.error.kind == ErrorKind::CertificateRejected)
+        };
+        deps.directory.links().iter().filter(|link| is_refused(link)).for_each(|l| l.retry());
         Ok(ChangedOutput { certificate: facts.into() })
     }
 }

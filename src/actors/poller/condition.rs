@@ -1,4 +1,4 @@
-//! From what the device said to what the tag reports: part, scale, finiteness, deadband.
+//! From what the device said to what the tag reports: scale, finiteness, deadband.
 
 use std::sync::Arc;
 
@@ -23,16 +23,9 @@ impl Conditioner {
             self.reported = None;
             return (value, quality);
         }
-        let picked = match &self.tag.path {
-            Some(path) => match value.pick(path) {
-                Some(part) => part.clone(),
-                None => return (Value::Null, Quality::BAD_CONFIGURATION_ERROR),
-            },
-            None => value,
-        };
         let scaled = match &self.tag.scale {
-            Some(scale) => scale.apply(&picked),
-            None => picked,
+            Some(scale) => scale.apply(&value),
+            None => value,
         };
         if scaled.is_non_finite() {
             self.reported = None;
@@ -88,10 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_and_a_part_that_is_missing_are_bad() {
+    fn a_number_that_is_none_is_bad() {
         let mut c = conditioner(|_| ());
         assert!(c.condition(Value::F64(f64::NAN), Quality::GOOD).1.is_bad());
-        let mut c = conditioner(|t| t.path = Some("a.b".into()));
-        assert!(c.condition(Value::U64(1), Quality::GOOD).1.is_bad());
     }
 }

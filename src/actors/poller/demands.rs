@@ -11,6 +11,7 @@ use super::PollerMsg;
 use super::session::IDLE_MAX;
 use super::state::PollerState;
 use crate::actors::demand::Demand;
+use crate::actors::observed::Fault;
 use crate::cache::TagCache;
 use crate::driver::{Ask, Asking, DriverError, ErrorKind, Reaction, Reply};
 use crate::model::{EndpointName, UnitId};
@@ -20,6 +21,10 @@ use crate::model::{EndpointName, UnitId};
 const LEAST: Duration = Duration::from_millis(50);
 /// A driver ends at its deadline by itself; one that doesn't is cut off this much later.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long a question that rested is remembered, so that its pauses go on doubling.
+const FORGET: Duration = Duration::from_secs(60);
+/// Questions without an answer that are remembered; more of them at once are asked again.
+const RESTING_MAX: usize = 64;
 /// How often an answer under way looks whether anyone still waits for it.
 const ABANDONED_EVERY: Duration = Duration::from_millis(250);
 
@@ -88,17 +93,38 @@ impl PollerState {
             Some(Err(_)) => Err(silent()),
         };
         match &result {
-            Ok(_) => self.progressed(unit.unwrap_or_default()),
+            Ok(_) => {
+                self.resting_asks.remove(&demand.ask);
+                self.progressed(unit.unwrap_or_default());
+            }
             Err(error) if error.reaction() != Reaction::FailTag => {
-                let error = match unit {
-                    Some(unit) => error.clone().of_unit(unit),
-                    None => error.clone(),
-                };
-                self.fail(unit.unwrap_or_default(), error).await;
+                self.fail_demand(&demand.ask, error.clone()).await;
             }
             Err(_) => (),
         }
         deliver(&self.cache, self.link.name(), demand, result);
+    }
+
+    /// A question that got no answer must not cost the scanned tags of its unit: their own
+    /// scans say how the unit is. The question itself rests, so that it can't stop them again.
+    async fn fail_demand(&mut self, ask: &Ask, error: DriverError) {
+        let Some(unit) = unit_of(ask).filter(|_| error.unit.is_some()) else {
+            return self.fail(error.unit.unwrap_or_default(), error).await;
+        };
+        if !self.slices.iter().any(|s| s.slice.unit == unit) {
+            return self.fail(unit, error).await;
+        }
+        if error.reaction() == Reaction::DropSession {
+            self.close_session().await;
+        }
+        let now = Instant::now();
+        // One that has not been asked again for a while begins anew.
+        self.resting_asks.retain(|_, rest| rest.until.is_some_and(|until| until + FORGET > now));
+        if self.resting_asks.len() < RESTING_MAX {
+            let rest = self.resting_asks.entry(ask.clone()).or_default();
+            rest.until = Some(now + rest.backoff.fail());
+            rest.fault = Some(Fault::now(error));
+        }
     }
 
     /// Lets an answer run beside scans and other answers, until nobody waits for it.
@@ -130,12 +156,14 @@ impl PollerState {
         });
     }
 
-    /// A unit that is left alone answers with why: asking it would stop its neighbours again.
+    /// A unit or question that is left alone answers with why: asking it would stop its
+    /// neighbours again.
     fn resting_error(&self, ask: &Ask, now: Instant) -> Option<DriverError> {
-        let unit = unit_of(ask)?;
-        let rest = self.units.get(&unit)?;
-        rest.until.filter(|until| now < *until)?;
-        Some(rest.fault.as_ref()?.error.clone())
+        let unit = self.units.get(&unit_of(ask)?);
+        let resting = [unit, self.resting_asks.get(ask)].into_iter().flatten();
+        resting
+            .filter(|rest| rest.until.is_some_and(|until| now < until))
+            .find_map(|rest| Some(rest.fault.as_ref()?.error.clone()))
     }
 
     fn last_error(&self, unit: Option<UnitId>) -> Option<DriverError> {

@@ -35,6 +35,8 @@ pub(crate) enum PollerMsg {
     Work,
     /// The driver has received something.
     Woke,
+    /// What kept the session from opening may be mended: try at once.
+    Retry,
     /// A question for the device.
     Demand(Box<Demand>),
     /// An answer that ran beside the scans has ended the session of that number.
@@ -85,6 +87,10 @@ impl Actor for Poller {
             PollerMsg::Woke => {
                 state.woke.store(false, Relaxed);
                 state.drain_pushed().await;
+            }
+            PollerMsg::Retry => {
+                state.retry_now();
+                state.work().await;
             }
             // It waits its turn behind those that wait already.
             PollerMsg::Demand(demand) => state.waiting.push_back(*demand),

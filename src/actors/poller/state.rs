@@ -16,7 +16,7 @@ use crate::actors::link::Link;
 use crate::actors::observed::{Fault, UnitReport};
 use crate::cache::{LastValue, ScanWriter, TagCache};
 use crate::clock;
-use crate::driver::{Batch, Driver, DriverError, Planned};
+use crate::driver::{Ask, Batch, Driver, DriverError, Planned};
 use crate::model::{Quality, TagId, UnitId};
 
 /// A unit that failed and is left alone.
@@ -45,6 +45,8 @@ pub(crate) struct PollerState {
     pub(crate) has_progressed: bool,
     pub(crate) retry: Rest,
     pub(crate) units: HashMap<UnitId, Rest>,
+    /// Questions that got no answer, of units that are scanned.
+    pub(crate) resting_asks: HashMap<Ask, Rest>,
     pub(crate) slices: Vec<SliceState>,
     /// Tags that can't be read as defined, marked Bad in the cache.
     pub(crate) rejected: Option<(Vec<TagId>, ScanWriter)>,
@@ -72,6 +74,7 @@ impl PollerState {
             has_progressed: false,
             retry: Rest::default(),
             units: HashMap::new(),
+            resting_asks: HashMap::new(),
             slices: Vec::new(),
             rejected: None,
             waiting: VecDeque::new(),
@@ -141,6 +144,12 @@ impl PollerState {
             report.slices = slices;
             report.units = units;
         });
+    }
+
+    /// Lets the next attempt to connect come at once.
+    pub(crate) fn retry_now(&mut self) {
+        self.retry.until = None;
+        self.retry.backoff.reset();
     }
 
     pub(crate) fn note_fault(&self, error: DriverError) {
