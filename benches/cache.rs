@@ -34,6 +34,9 @@ const ROUNDS: usize = 31;
 const WINDOW: usize = 60;
 const SCAN_NS: i64 = 1_000_000_000;
 
+/// More than there are tags.
+const DRAWS: usize = 1 << 18;
+
 /// The plants: how many tags, and how many samples of each are kept.
 const SMALL: (u32, usize) = (1_000, 256);
 const LARGE: (u32, usize) = (100_000, 64);
@@ -126,7 +129,8 @@ struct Plant {
     now_ns: i64,
     values: Vec<f64>,
     row: Vec<(Value, Quality)>,
-    dice: u32,
+    draws: Vec<u32>,
+    drawn: usize,
     /// Bytes that the rings take, and that the resident set grew by, per sample shown.
     counted: f64,
     resident: f64,
@@ -150,7 +154,8 @@ impl Plant {
             now_ns: 1,
             values,
             row,
-            dice: 1,
+            draws: draws(tags),
+            drawn: 0,
             counted: 0.0,
             resident: 0.0,
         };
@@ -177,10 +182,10 @@ impl Plant {
         self.peer.append(self.now_ns, &self.values);
     }
 
-    /// Draws a tag: a multiplicative generator, so that the caches of the machine can't guess.
+    /// Gives the next of the tags that were drawn beforehand.
     fn draw(&mut self) -> u32 {
-        self.dice = self.dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (self.dice >> 8) % self.tags
+        self.drawn = if self.drawn == 0 { self.draws.len() } else { self.drawn } - 1;
+        self.draws.get(self.drawn).copied().unwrap_or_default()
     }
 
     fn draw_index(&mut self) -> usize {
@@ -208,6 +213,16 @@ impl Plant {
         self.cache.numbers_last(id, WINDOW, &mut numbers);
         assert_eq!(numbers.stats().usable, 60);
     }
+}
+
+/// Draws tags by a multiplicative generator, so that the machine's caches can't guess the next.
+fn draws(tags: u32) -> Vec<u32> {
+    let mut dice = 1_u32;
+    let mut draw = || {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (dice >> 8) % tags
+    };
+    (0..DRAWS).map(|_| draw()).collect()
 }
 
 fn resident_bytes() -> u64 {

@@ -10,7 +10,8 @@ use super::protocol::{count, index};
 use super::raw::{Raw, Span};
 use crate::model::{Sample, TagId};
 
-/// Samples are sorted and cut only once in a while.
+/// Samples are sorted and cut only once in a while: when this many, and four times the limit,
+/// have come together.
 const SLACK: usize = 1024;
 
 /// A sample, `None` where its cell is freed, with what its order depends on.
@@ -65,6 +66,11 @@ impl Gathering {
         Self { limit, left, found, sources: BTreeMap::new(), lost: 0 }
     }
 
+    /// How many samples may wait for the next cut.
+    fn slack(&self) -> usize {
+        self.limit.saturating_mul(4).saturating_add(SLACK)
+    }
+
     /// Counts samples that are gone.
     pub(super) fn miss(&mut self, samples: u64) {
         self.lost += samples;
@@ -73,7 +79,7 @@ impl Gathering {
     /// Takes a sample from a group that its tag has left.
     pub(super) fn push_left(&mut self, id: TagId, sample: Option<Sample>) {
         self.left.push((id, sample));
-        if self.left.len() > 4 * self.limit + SLACK {
+        if self.left.len() > self.slack() {
             self.cut_left();
         }
     }
@@ -178,7 +184,7 @@ impl Gathering {
             self.found.push(Found { time, group, column, row, id, sample });
         }
         // Now and then, so that a reader far behind doesn't cost all its backlog at once.
-        if self.found.len() > 4 * self.limit + SLACK {
+        if self.found.len() > self.slack() {
             self.cut();
         }
     }

@@ -74,8 +74,9 @@ fn assert_whole(raw: &Raw) {
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Two preemptions are enough for every mutant to fail, and keep the model to seconds.
-    builder.preemption_bound = Some(2);
+    // Two preemptions are enough for every mutant to fail; with three the model still takes
+    // seconds.
+    builder.preemption_bound = Some(3);
     builder.check(model);
 }
 

@@ -18,8 +18,8 @@ use crate::model::{Quality, Sample, TagId, Timestamp, Value};
 /// What becomes of the last values in an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastValue {
-    /// They stay, with the outage's quality; what is Bad already stays as it is, and a tag that
-    /// was never read is waiting for its first data.
+    /// They stay, with the outage's quality; what is Bad already or was restored stays as it
+    /// is, and a tag that was never read is waiting for its first data.
     Kept,
     /// They go.
     Dropped,
@@ -215,16 +215,17 @@ struct Edge {
 
 impl TagCache {
     fn edge(&self, id: TagId, quality: Quality, keep: LastValue) -> Edge {
-        let last = self.latest(id).map(|latest| latest.sample);
+        let last = self.latest(id);
         let is_first = last.is_none();
+        let is_restored = last.as_ref().is_some_and(|last| last.seen_uptime_ms.is_none());
         let (before, was) = last.map_or_else(
             || (Value::Null, Quality::BAD_WAITING_FOR_INITIAL_DATA),
-            |sample| (sample.value, sample.quality),
+            |latest| (latest.sample.value, latest.sample.quality),
         );
         let (value, quality) = match keep {
             LastValue::Dropped => (Value::Null, quality),
-            // Trust never grows by an outage.
-            LastValue::Kept if was.is_bad() => (before.clone(), was),
+            // Trust never grows by an outage, and a restored value never gets younger.
+            LastValue::Kept if was.is_bad() || is_restored => (before.clone(), was),
             LastValue::Kept => (before.clone(), quality),
         };
         let same_value = keep == LastValue::Kept || before == Value::Null;
@@ -294,6 +295,25 @@ mod tests {
         assert_eq!(cache.latest(IDS[0]).unwrap().seen_uptime_ms, None);
         writer.append_outage(at(2), LOST, LastValue::Kept);
         assert_eq!(cache.window_last(IDS[0], 10).len(), 1);
+    }
+
+    #[test]
+    fn a_restored_value_gets_no_younger_by_an_outage() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut window = crate::model::Window::default();
+        window.push(Sample {
+            value: Value::I64(1),
+            quality: Quality::GOOD,
+            source_ts: None,
+            received_ts: at(1),
+        });
+        cache.restore(IDS[0], &window);
+        let mut writer = cache.stream_group(&IDS[..1]);
+        writer.append_outage(at(100), Quality::from_status(0x408F_0000), LastValue::Kept);
+        let latest = cache.latest(IDS[0]).unwrap();
+        assert_eq!((latest.sample.received_ts, latest.seen_uptime_ms), (at(1), None));
+        writer.append_outage(at(101), Quality::BAD_NO_COMMUNICATION, LastValue::Dropped);
+        assert_eq!(cache.latest(IDS[0]).unwrap().sample.value, Value::Null);
     }
 
     #[test]

@@ -90,6 +90,10 @@ impl Blocks {
         }
         self.clear(key, at.address, end);
         self.insert(key, at.address, piece);
+        self.drop_surplus();
+    }
+
+    fn drop_surplus(&mut self) {
         while self.pieces > PIECES_MAX || self.elements > ELEMENTS_MAX {
             if !self.drop_oldest() {
                 break;
@@ -111,6 +115,7 @@ impl Blocks {
         if let Some(part) = piece.part(at.address, from, end) {
             self.insert(key, from, part);
         }
+        self.drop_surplus();
     }
 
     pub(super) fn find(&self, at: &BlockRef) -> Option<FoundBlock> {

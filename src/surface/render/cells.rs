@@ -6,9 +6,6 @@ use serde_json::Value;
 
 use crate::surface::text::escaped;
 
-/// The longest cell: what is longer is read with `-o json`.
-const CELL_CHARS_MAX: usize = 2_000;
-
 /// When and where the reader is.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
@@ -29,7 +26,7 @@ impl Reader {
 
 /// Writes a value as a cell under its field's name.
 pub(crate) fn cell(field: &str, value: &Value, reader: &Reader) -> String {
-    let text = match value {
+    match value {
         Value::Null => String::new(),
         Value::String(text) => match instant(field, text) {
             Some(at) => when(at, reader),
@@ -38,15 +35,26 @@ pub(crate) fn cell(field: &str, value: &Value, reader: &Reader) -> String {
         Value::Number(number) if is_age(field) => {
             number.as_f64().map_or_else(|| number.to_string(), age)
         }
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(|| number.to_string(), float)
+        }
         Value::Array(items) if items.iter().all(is_scalar) => {
             let items: Vec<String> = items.iter().map(|item| cell("", item, reader)).collect();
             items.join(", ")
         }
         other => escaped(&other.to_string()),
-    };
-    match text.char_indices().nth(CELL_CHARS_MAX) {
-        None => text,
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+    }
+}
+
+/// Writes a float as the device sent it: what is exactly a 32-bit float in its shortest text.
+fn float(value: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, reason = "taken only where nothing is lost")]
+    let narrow = value as f32;
+    match value {
+        // No sign of a zero tells people anything.
+        0.0 => "0.0".to_owned(),
+        value if f64::from(narrow) == value => format!("{narrow:?}"),
+        value => format!("{value:?}"),
     }
 }
 
@@ -66,10 +74,25 @@ fn is_age(field: &str) -> bool {
     field == "age_ms" || field.ends_with("_age_ms")
 }
 
+/// Names of times that don't say so by their end.
+const TIMES: &[&str] = &[
+    "at",
+    "since",
+    "until",
+    "time",
+    "after",
+    "first",
+    "last",
+    "started",
+    "expires",
+    "not_before",
+    "not_after",
+];
+
 /// Takes only fields that hold times for one: a device's text may look like anything.
 fn instant(field: &str, text: &str) -> Option<Timestamp> {
     let is_time = ["_ts", "_at", "_time", "timestamp"].iter().any(|end| field.ends_with(end))
-        || ["since", "until", "time", "after", "first", "last", "expires"].contains(&field);
+        || TIMES.contains(&field);
     is_time.then(|| text.parse().ok()).flatten()
 }
 
@@ -133,6 +156,16 @@ mod tests {
         let nested = json!({"a": "\u{1b}[2J", "b": "\u{202e}"});
         let shown = cell("value", &nested, &reader());
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
+    }
+
+    #[test]
+    fn a_float_is_as_short_as_the_device_sent_it() {
+        let show = |value: Value| cell("value", &value, &reader());
+        assert_eq!(show(json!(f64::from(600.2_f32))), "600.2");
+        assert_eq!(show(json!(63.3)), "63.3");
+        assert_eq!(show(json!(504.225_166_086_872_2)), "504.2251660868722");
+        assert_eq!(show(json!([20.0, -0.0, 1e300])), "20.0, 0.0, 1e300");
+        assert_eq!(show(json!(f64::from(f32::MAX))), "3.4028235e38");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! An answer as people and their scripts read it.
 
 mod cells;
+mod grid;
+mod look;
+mod shape;
 mod table;
 
 use serde_json::{Map, Value};
 
 pub(crate) use cells::{Reader, cell};
-pub(crate) use table::{Look, table};
+pub(crate) use look::Look;
+pub(crate) use table::table;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,7 +45,8 @@ pub(crate) fn render(answer: &Value, output: Output, look: Look, reader: &Reader
 }
 
 /// Fields that go along with a list and are not what was asked for.
-const ALONG: &[&str] = &["provenance", "cursor", "gap", "note", "endpoint", "demo", "budget"];
+const ALONG: &[&str] =
+    &["provenance", "cursor", "gap", "note", "endpoint", "demo", "budget", "total", "truncated"];
 
 /// Gives the list that an answer is about: the longest list of objects in it, or the empty list
 /// that is all of it.
@@ -56,42 +61,38 @@ pub(crate) fn rows(answer: &Value) -> Option<(&str, &[Value])> {
     (!items.is_empty() || is_all()).then_some((name, items))
 }
 
-/// Fields that people look for first, in this order; the others follow by name.
-const FIRST: &[&str] = &[
-    "tag",
-    "name",
-    "id",
-    "endpoint",
-    "node_id",
-    "browse_name",
-    "ref",
-    "address",
-    "label",
-    "value",
-    "unit",
-    "quality",
-    "status",
-    "state",
-    "verdict",
-    "severity",
-    "age_ms",
-    "source_ts",
-    "received_ts",
-];
+/// What a row is about, by the first of these that it has.
+const KEYS: &[&str] = &["tag", "name", "node_id", "ref"];
 
-/// Gives the fields of all rows.
-pub(super) fn fields(rows: &[Value]) -> Vec<&str> {
-    let mut fields: Vec<&str> =
-        rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect();
-    fields.sort_unstable();
-    fields.dedup();
-    fields.sort_by_key(|field| FIRST.iter().position(|first| first == field).unwrap_or(usize::MAX));
+/// Gives the fields of all rows in the order in which rows define them, the key before all.
+pub(super) fn fields<'a>(
+    rows: impl Iterator<Item = impl DoubleEndedIterator<Item = &'a str>>,
+) -> Vec<&'a str> {
+    let mut fields: Vec<&str> = Vec::new();
+    for row in rows {
+        // A field that earlier rows lack stands before the one it precedes in its own row.
+        let mut next = None;
+        for field in row.rev() {
+            let known = fields.iter().position(|known| *known == field);
+            next = known.or_else(|| {
+                let at = next.unwrap_or(fields.len());
+                fields.insert(at, field);
+                Some(at)
+            });
+        }
+    }
+    let key = KEYS.iter().find_map(|key| fields.iter().position(|field| field == key));
+    if let Some(at) = key {
+        let key = fields.remove(at);
+        fields.insert(0, key);
+    }
     fields
 }
 
 /// Writes rows as RFC 4180, values exact.
-fn csv(rows: &[Value]) -> String {
-    let fields = fields(rows);
+fn csv<'a>(rows: &'a [Value]) -> String {
+    let keys = |row: &'a Map<String, Value>| row.keys().map(String::as_str);
+    let fields = fields(rows.iter().filter_map(Value::as_object).map(keys));
     let head: Vec<Value> = fields.iter().map(|field| Value::from(*field)).collect();
     let records = rows.iter().map(|row| {
         let one = fields.iter().map(|field| row.get(field).cloned().unwrap_or(Value::Null));
@@ -133,6 +134,15 @@ mod tests {
         ]});
         let want = "tag,value,error\na,18446744073709551615,\n\"b,\"\"c\"\"\",,\"x\ny\"\n";
         assert_eq!(write(&answer, Output::Csv), want);
+    }
+
+    #[test]
+    fn fields_stand_as_they_are_defined_behind_the_key() {
+        let order =
+            |rows: &[&[&'static str]]| fields(rows.iter().map(|row| row.iter().copied())).join(" ");
+        assert_eq!(order(&[&["z", "a"], &["z", "m", "a", "b"]]), "z m a b");
+        assert_eq!(order(&[&["unit", "tag", "name"]]), "tag unit name");
+        assert_eq!(order(&[&["value"], &["error"]]), "value error");
     }
 
     #[test]

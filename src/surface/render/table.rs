@@ -1,148 +1,169 @@
-//! Tables that fit the terminal.
+//! An answer as tables: its facts, its lists, and where it comes from.
 
-use std::fmt::Write;
-
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::Color;
 use serde_json::{Map, Value};
 
-use super::cells::{Reader, cell, heading, is_scalar};
-use super::fields;
+use super::cells::{Reader, cell, heading};
+use super::grid::{Grid, Slot, joined, pairs};
+use super::look::{Look, Paint};
+use super::shape::{Fact, List, Parts};
+use super::{fields, rows};
 
-/// How tables may look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// Columns of the terminal; `None` where nobody looks, and nothing is wrapped.
-    pub(crate) columns: Option<u16>,
-    /// Whether words may have colours.
-    pub(crate) paint: Paint,
-}
-
-/// Whether words may have colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Paint {
-    /// They may.
-    Coloured,
-    /// They may not: a pipe, or `NO_COLOR` (no-color.org).
-    Plain,
-}
-
-impl Look {
-    /// For pipes.
-    pub(crate) const PLAIN: Self = Self { columns: None, paint: Paint::Plain };
-
-    /// Looks at where stdout goes.
-    pub(crate) fn of_stdout() -> Self {
-        let mut probe = Table::new();
-        probe.set_content_arrangement(ContentArrangement::Dynamic);
-        if !probe.is_tty() {
-            return Self::PLAIN;
-        }
-        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let paint = if is_plain { Paint::Plain } else { Paint::Coloured };
-        Self { columns: probe.width(), paint }
-    }
-}
+/// The longest cell on a terminal, a few lines; a pipe gets all of it.
+const CELL_CHARS_MAX: usize = 400;
+/// Lists within lists within lists; deeper ones are counted.
+const DEPTH_MAX: usize = 3;
+/// How far what belongs to an item stands to its right.
+const INDENT: u16 = 2;
 
 /// Writes an answer as tables: first its single values, then each of its lists, then where it
 /// comes from.
 pub(crate) fn table(answer: &Value, look: Look, reader: &Reader) -> String {
-    let Some(answer) = answer.as_object() else { return format!("{answer}\n") };
-    let mut out = String::new();
-    let mut single = Map::new();
-    let mut lists: Vec<(String, &[Value])> = Vec::new();
-    spread("", answer, &mut single, &mut lists);
-    if !single.is_empty() {
-        let mut table = started(look);
-        let one = [Value::Object(single)];
-        for name in fields(&one) {
-            let value = one.first().and_then(|map| map.get(name)).unwrap_or(&Value::Null);
-            let field = name.rsplit('.').next().unwrap_or(name);
-            table.add_row([Cell::new(heading(name)), painted(field, value, look, reader)]);
-        }
-        put(&mut out, &table);
+    let Some(fields) = answer.as_object() else { return format!("{answer}\n") };
+    let mut shown = fields.clone();
+    // The footer says these.
+    for field in ["provenance", "demo"] {
+        shown.shift_remove(field);
     }
-    for (name, rows) in lists {
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        line(&mut out, &format!("{} ({})", heading(&name), rows.len()));
-        if rows.is_empty() {
-            continue;
-        }
-        let columns = fields(rows);
-        let mut table = started(look);
-        table.set_header(columns.iter().map(|field| heading(field).to_uppercase()));
-        for row in rows {
-            let value = |field: &str| row.get(field).unwrap_or(&Value::Null);
-            table.add_row(columns.iter().map(|field| painted(field, value(field), look, reader)));
-        }
-        put(&mut out, &table);
+    if shown.get("truncated").is_some_and(Value::is_boolean) {
+        shown.shift_remove("truncated");
     }
-    if let Some(provenance) = answer.get("provenance") {
-        line(&mut out, &footer(provenance, reader));
+    let page = Page { look, reader, depth: 0 };
+    let mut out = page.object(&Parts::of(&shown));
+    if let (Some((name, [])), false) = (rows(answer), has_lists(&shown)) {
+        out.push(format!("{} (0)", heading(name)));
     }
-    out
+    if out.is_empty() {
+        out.push("nothing to tell".to_owned());
+    }
+    let footer = footer(fields, look, reader);
+    if !footer.is_empty() {
+        out.push(String::new());
+    }
+    out.extend(footer);
+    out.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Parts an object into single values and lists of objects; inner objects are taken apart too.
-fn spread<'a>(
-    prefix: &str,
-    object: &'a Map<String, Value>,
-    single: &mut Map<String, Value>,
-    lists: &mut Vec<(String, &'a [Value])>,
-) {
-    /// Deeper objects are shown as they are.
-    const DEPTH_MAX: usize = 3;
-    for (name, value) in object {
-        if prefix.is_empty() && name == "provenance" {
-            continue;
+fn has_lists(shown: &Map<String, Value>) -> bool {
+    !Parts::of(shown).lists.is_empty()
+}
+
+/// Where on the page something is written.
+#[derive(Clone, Copy)]
+struct Page<'a> {
+    look: Look,
+    reader: &'a Reader,
+    /// Lists around this one.
+    depth: usize,
+}
+
+impl Page<'_> {
+    fn object(self, parts: &Parts<'_>) -> Vec<String> {
+        let mut sections = Vec::new();
+        if !parts.facts.is_empty() {
+            let rows: Vec<Vec<Slot>> = parts.facts.iter().map(|fact| self.pair(fact)).collect();
+            sections.push(pairs(&rows, self.look));
         }
-        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        match value {
-            Value::Object(inner) if name.matches('.').count() < DEPTH_MAX && !inner.is_empty() => {
-                spread(&name, inner, single, lists);
-            }
-            Value::Array(items)
-                if !items.iter().all(is_scalar) && items.iter().all(Value::is_object) =>
-            {
-                lists.push((name, items));
-            }
-            value => {
-                single.insert(name, value.clone());
-            }
+        sections.extend(parts.lists.iter().map(|list| self.list(list)));
+        sections.extend(parts.asides.iter().map(|(name, facts)| self.aside(name, facts)));
+        // Air between what stands on its own.
+        let air: &[String] = if self.depth == 0 { &[String::new()] } else { &[] };
+        sections.join(air)
+    }
+
+    fn pair(self, fact: &Fact<'_>) -> Vec<Slot> {
+        let head = Slot { text: heading(&fact.name), colour: None };
+        vec![head, self.slot(&fact.name, fact.value)]
+    }
+
+    fn list(self, list: &List<'_>) -> Vec<String> {
+        let shown = list.items.len();
+        let count = if list.total > shown {
+            format!("{shown} of {}", list.total)
+        } else {
+            shown.to_string()
+        };
+        let mut lines = vec![format!("{} ({count})", heading(&list.name))];
+        if self.depth >= DEPTH_MAX {
+            return lines;
         }
+        if !list.items.iter().all(Value::is_object) {
+            let texts = list.items.iter().map(|item| cell("", item, self.reader));
+            for text in texts {
+                let wrapped = joined(std::iter::once(text), "", self.look.indented(1));
+                lines.extend(wrapped.into_iter().map(|line| format!(" {line}")));
+            }
+            return lines;
+        }
+        let items: Vec<Parts<'_>> = list.items.iter().map(Parts::of_row).collect();
+        let is_flat = items.iter().all(|item| item.lists.is_empty());
+        let table = is_flat.then(|| self.grid(&items).lines(self.look)).flatten();
+        lines.extend(table.unwrap_or_else(|| self.blocks(&items)));
+        lines
+    }
+
+    fn grid(self, items: &[Parts<'_>]) -> Grid {
+        let names = |item: &'_ Parts<'_>| -> Vec<String> {
+            item.facts.iter().map(|fact| fact.name.clone()).collect()
+        };
+        let names: Vec<Vec<String>> = items.iter().map(names).collect();
+        let columns = fields(names.iter().map(|row| row.iter().map(String::as_str)));
+        let row = |item: &Parts<'_>| {
+            let at = |name: &&str| item.facts.iter().find(|fact| fact.name == *name);
+            let slot = |name| at(name).map(|fact| self.slot(&fact.name, fact.value));
+            columns.iter().map(|name| slot(name).unwrap_or_default()).collect()
+        };
+        let heads = columns.iter().map(|name| heading(name)).collect();
+        Grid { heads, rows: items.iter().map(row).collect() }
+    }
+
+    /// Writes one item below the other, each with its facts and its lists.
+    fn blocks(self, items: &[Parts<'_>]) -> Vec<String> {
+        let look = self.look.indented(INDENT);
+        let within = Page { look, depth: self.depth + 1, ..self };
+        let blocks: Vec<Vec<String>> = items.iter().map(|item| within.object(item)).collect();
+        let indented = |line: &String| match line.as_str() {
+            "" => String::new(),
+            line => format!("{:1$}{line}", "", usize::from(INDENT)),
+        };
+        blocks.join(&String::new()).iter().map(indented).collect()
+    }
+
+    /// Writes what goes along with the lists in as few lines as it takes.
+    fn aside(self, name: &str, facts: &[Fact<'_>]) -> Vec<String> {
+        let fact = |fact: &Fact<'_>| {
+            format!("{} {}", heading(&fact.name), self.slot(&fact.name, fact.value).text)
+        };
+        let facts = facts.iter().map(fact);
+        let mut lines = vec![heading(name)];
+        let told = joined(facts, ", ", self.look.indented(1));
+        lines.extend(told.into_iter().map(|line| format!(" {line}")));
+        lines
+    }
+
+    fn slot(self, name: &str, value: &Value) -> Slot {
+        let field = name.rsplit('.').next().unwrap_or(name);
+        let text = cell(field, value, self.reader);
+        let text = match self.look.columns {
+            Some(_) => cut(text),
+            None => text,
+        };
+        let paint = self.look.paint == Paint::Coloured && JUDGES.contains(&field);
+        let colour = paint.then(|| colour_of(field, &text)).flatten();
+        Slot { text, colour }
     }
 }
 
-fn started(look: Look) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    match look.columns {
-        Some(columns) => {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
-        }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
+fn cut(text: String) -> String {
+    match text.char_indices().nth(CELL_CHARS_MAX) {
+        None => text,
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
     }
-    match look.paint {
-        Paint::Coloured => table.enforce_styling(),
-        Paint::Plain => table.force_no_tty(),
-    };
-    table
 }
 
-fn painted(field: &str, value: &Value, look: Look, reader: &Reader) -> Cell {
-    let text = cell(field, value, reader);
-    let judges = ["quality", "verdict", "status", "state", "severity", "overall", "error"];
-    let colour = (look.paint == Paint::Coloured && judges.contains(&field))
-        .then(|| colour_of(field, &text))
-        .flatten();
-    match colour {
-        Some(colour) => Cell::new(text).fg(colour),
-        None => Cell::new(text),
-    }
-}
+/// Fields whose words judge.
+const JUDGES: &[&str] =
+    &["quality", "verdict", "status", "state", "severity", "overall", "error", "health", "link"];
 
 fn colour_of(field: &str, text: &str) -> Option<Color> {
     let text = text.to_ascii_lowercase();
@@ -153,32 +174,29 @@ fn colour_of(field: &str, text: &str) -> Option<Color> {
     says(&["uncertain", "warn", "stale", "degraded", "backoff"]).then_some(Color::Yellow)
 }
 
-fn footer(provenance: &Value, reader: &Reader) -> String {
-    let get = |name: &str| provenance.get(name).unwrap_or(&Value::Null);
-    let source = cell("source", get("source"), reader);
-    let requests = get("device_requests").as_u64().unwrap_or_default();
-    let mut text = format!("\nfrom the {source}, {requests} device requests");
-    if !get("age_ms").is_null() {
-        let age = cell("age_ms", get("age_ms"), reader);
-        if write!(text, ", oldest value {age}").is_err() {
-            return text;
-        }
+/// Says where an answer comes from, and whether it is all.
+fn footer(answer: &Map<String, Value>, look: Look, reader: &Reader) -> Vec<String> {
+    let is_true = |value: Option<&Value>| value == Some(&Value::Bool(true));
+    let provenance = answer.get("provenance");
+    let get = |name: &str| provenance.and_then(|given| given.get(name));
+    let mut words = Vec::new();
+    if is_true(answer.get("demo")) {
+        words.push("simulated plant".to_owned());
     }
-    if get("truncated") == &Value::Bool(true) {
-        text.push_str("\nTRUNCATED: ask for less, or go on with a cursor");
+    if let Some(source) = get("source") {
+        words.push(format!("from the {}", cell("source", source, reader)));
     }
-    text
-}
-
-fn put(out: &mut String, table: &Table) {
-    for row in table.lines() {
-        line(out, row.trim_end());
+    if let Some(requests) = get("device_requests").and_then(Value::as_u64) {
+        words.push(format!("{requests} device requests"));
     }
-}
-
-fn line(out: &mut String, text: &str) {
-    out.push_str(text);
-    out.push('\n');
+    if let Some(age) = get("age_ms").filter(|age| !age.is_null()) {
+        words.push(format!("oldest value {}", cell("age_ms", age, reader)));
+    }
+    let mut lines = joined(words.into_iter(), ", ", look);
+    if is_true(answer.get("truncated")) || is_true(get("truncated")) {
+        lines.push("TRUNCATED: ask for less, or go on with a cursor".to_owned());
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -226,6 +244,68 @@ mod tests {
         assert!(show(&answer(), coloured).contains('\u{1b}'));
         let plain = Look { columns: Some(80), paint: Paint::Plain };
         assert!(!show(&answer(), plain).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn an_item_with_lists_of_its_own_is_a_block() {
+        let answer = json!({
+            "endpoints": [{
+                "endpoint": "plc2",
+                "budget": {"requests_per_s": 20.0, "burst": 10},
+                "plan": [{"unit_id": 1, "scan_ms": 500}, {"unit_id": 2, "scan_ms": null}],
+                "quarantined": [],
+                "quarantined_count": 0,
+            }],
+            "demo": true,
+            "truncated": false
+        });
+        let want = "endpoints (1)\n   endpoint               plc2\n   \
+            budget.requests_per_s  20.0\n   budget.burst           10\n  plan (2)\n   \
+            UNIT_ID  SCAN_MS\n   1        500\n   2\n\nsimulated plant\n";
+        assert_eq!(show(&answer, Look::PLAIN), want);
+    }
+
+    #[test]
+    fn the_overview_is_lists_first_and_the_collector_last() {
+        let answer = json!({
+            "config_problems": ["plant.toml:3: no endpoint is called x"],
+            "endpoints": [{"endpoint": "plc2", "health": "ok", "hint": "", "at": null}],
+            "tags_in_trouble": [{"tag": "a/b", "quality": "Bad"}],
+            "tags_in_trouble_count": 40,
+            "collector": {"version": "0.2.0", "tags": 40, "last_commit_age_ms": 40}
+        });
+        let want = "config_problems (1)\n plant.toml:3: no endpoint is called x\n\n\
+            endpoints (1)\n ENDPOINT  HEALTH\n plc2      ok\n\n\
+            tags_in_trouble (1 of 40)\n TAG  QUALITY\n a/b  Bad\n\n\
+            collector\n version 0.2.0, tags 40, last_commit_age 40 ms\n";
+        assert_eq!(show(&answer, Look::PLAIN), want);
+    }
+
+    #[test]
+    fn an_empty_answer_says_so() {
+        let none = json!({"tags": [], "total": 0, "cursor": null, "demo": true});
+        assert_eq!(show(&none, Look::PLAIN), " total  0\ntags (0)\n\nsimulated plant\n");
+        let none = json!({"added": [], "removed": []});
+        assert_eq!(show(&none, Look::PLAIN), "nothing to tell\n");
+    }
+
+    #[test]
+    fn a_terminal_gets_long_cells_cut_and_a_pipe_never() {
+        let long = json!({"value": "y".repeat(5_000)});
+        let terminal = Look { columns: Some(80), paint: Paint::Plain };
+        let shown = show(&long, terminal);
+        assert_eq!(shown.matches('y').count(), CELL_CHARS_MAX);
+        assert!(shown.contains("..."));
+        assert_eq!(show(&long, Look::PLAIN).matches('y').count(), 5_000);
+    }
+
+    #[test]
+    fn a_table_of_too_many_columns_is_written_item_by_item() {
+        let row: Map<String, Value> =
+            (0..12).map(|at| (format!("field_{at:02}"), json!("0123456789ab"))).collect();
+        let terminal = Look { columns: Some(60), paint: Paint::Plain };
+        let shown = show(&json!({"rows": [row]}), terminal);
+        assert!(shown.contains("   field_11  0123456789ab\n"), "{shown}");
     }
 
     #[test]

@@ -1,0 +1,199 @@
+//! Rows and columns, laid out to fit.
+
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+
+use super::look::{Look, Paint};
+
+/// A column narrower than this breaks words rather than lines; such a table is no table.
+const COLUMN_CHARS_MIN: u16 = 10;
+/// A wider column of a table that doesn't fit goes below its rows.
+const NOTE_CHARS_MIN: u16 = 40;
+/// A cell's own space: one character left and one right.
+const PADDING: u16 = 2;
+
+/// One cell.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slot {
+    pub(super) text: String,
+    pub(super) colour: Option<Color>,
+}
+
+/// Rows of cells under their headings, all of one length.
+#[derive(Debug, Default)]
+pub(super) struct Grid {
+    pub(super) heads: Vec<String>,
+    pub(super) rows: Vec<Vec<Slot>>,
+}
+
+impl Grid {
+    /// Writes the table as lines; `None` where even wrapped cells don't fit.
+    pub(super) fn lines(self, look: Look) -> Option<Vec<String>> {
+        let widths = self.widths();
+        let Some(columns) = look.columns.filter(|columns| total(&widths) > *columns) else {
+            return Some(self.write(&widths, look, &Self::default()));
+        };
+        let mut at = 0;
+        let is_kept: Vec<bool> = widths
+            .iter()
+            .map(|width| {
+                at += 1;
+                at == 1 || *width <= NOTE_CHARS_MIN
+            })
+            .collect();
+        let (table, notes) = self.parted(&is_kept);
+        let widths = fitted(&table.widths(), columns)?;
+        Some(table.write(&widths, look, &notes))
+    }
+
+    fn write(&self, widths: &[u16], look: Look, notes: &Self) -> Vec<String> {
+        let heads = self.heads.iter().map(|head| Slot { text: head.to_uppercase(), colour: None });
+        let mut lines = laid(&heads.collect::<Vec<_>>(), widths, look);
+        for (at, row) in self.rows.iter().enumerate() {
+            lines.extend(laid(row, widths, look));
+            let slots = notes.rows.get(at).map(Vec::as_slice).unwrap_or_default();
+            let told = notes.heads.iter().zip(slots).filter(|(_, slot)| !slot.text.is_empty());
+            let told = told.map(|(head, slot)| format!("{head}: {}", slot.text));
+            let told = joined(told, "   ", look.indented(4));
+            lines.extend(told.into_iter().map(|line| format!("    {line}")));
+        }
+        lines
+    }
+
+    /// Parts the columns that are kept from the others.
+    fn parted(self, is_kept: &[bool]) -> (Self, Self) {
+        fn part<T>(items: Vec<T>, is_kept: &[bool]) -> (Vec<T>, Vec<T>) {
+            let (kept, others): (Vec<_>, Vec<_>) =
+                items.into_iter().zip(is_kept).partition(|(_, is_kept)| **is_kept);
+            let bare = |pairs: Vec<(T, &bool)>| pairs.into_iter().map(|(item, _)| item).collect();
+            (bare(kept), bare(others))
+        }
+        let (heads, other_heads) = part(self.heads, is_kept);
+        let (rows, other_rows) =
+            self.rows.into_iter().map(|row| part(row, is_kept)).unzip::<_, _, Vec<_>, Vec<_>>();
+        (Self { heads, rows }, Self { heads: other_heads, rows: other_rows })
+    }
+
+    /// Gives what each column needs, in terminal cells.
+    fn widths(&self) -> Vec<u16> {
+        let mut probe = Table::new();
+        probe.set_header(&self.heads);
+        for row in &self.rows {
+            probe.add_row(row.iter().map(|slot| &slot.text));
+        }
+        probe.column_max_content_widths()
+    }
+}
+
+/// Writes names and values below each other; long values wrap beside their name.
+pub(super) fn pairs(rows: &[Vec<Slot>], look: Look) -> Vec<String> {
+    let grid = Grid { heads: Vec::new(), rows: rows.to_vec() };
+    let mut widths = grid.widths();
+    if let (Some(columns), [name, value]) = (look.columns, widths.as_mut_slice()) {
+        let room = columns.saturating_sub(*name + 2 * PADDING);
+        *value = (*value).min(room.max(COLUMN_CHARS_MIN));
+    }
+    rows.iter().flat_map(|row| laid(row, &widths, look)).collect()
+}
+
+/// Joins texts to lines that fit; a text longer than a line wraps between its words.
+pub(super) fn joined(
+    texts: impl Iterator<Item = String>,
+    between: &str,
+    look: Look,
+) -> Vec<String> {
+    let room = look.columns.map_or(usize::MAX, usize::from);
+    let mut lines: Vec<String> = Vec::new();
+    for text in texts {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + between.len() + text.chars().count() <= room => {
+                line.push_str(between);
+                line.push_str(&text);
+            }
+            _ if text.chars().count() > room => {
+                let width = u16::try_from(room).unwrap_or(u16::MAX).saturating_sub(PADDING);
+                let slot = Slot { text, colour: None };
+                let plain = Look { paint: Paint::Plain, ..look };
+                let wrapped = laid(&[slot], &[width.max(COLUMN_CHARS_MIN)], plain);
+                lines.extend(wrapped.iter().map(|line| line.trim().to_owned()));
+            }
+            _ => lines.push(text),
+        }
+    }
+    lines
+}
+
+fn total(widths: &[u16]) -> u16 {
+    widths.iter().fold(0, |sum: u16, width| sum.saturating_add(width.saturating_add(PADDING)))
+}
+
+/// Narrows the widest columns alike until all fit; `None` where they can't.
+fn fitted(widths: &[u16], columns: u16) -> Option<Vec<u16>> {
+    let widest = widths.iter().copied().max().unwrap_or_default();
+    (COLUMN_CHARS_MIN..=widest.max(COLUMN_CHARS_MIN))
+        .rev()
+        .map(|cap| widths.iter().map(|width| (*width).min(cap)).collect::<Vec<_>>())
+        .find(|widths| total(widths) <= columns)
+}
+
+/// Lays one row over as many lines as its tallest cell needs.
+fn laid(row: &[Slot], widths: &[u16], look: Look) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.add_row(row.iter().map(|slot| {
+        let cell = Cell::new(&slot.text);
+        match slot.colour {
+            Some(colour) => cell.fg(colour),
+            None => cell,
+        }
+    }));
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::MAX);
+    let fixed = |width: &u16| ColumnConstraint::Absolute(Width::Fixed(width + PADDING));
+    table.set_constraints(widths.iter().map(fixed));
+    match look.paint {
+        Paint::Coloured => table.enforce_styling(),
+        Paint::Plain => table.force_no_tty(),
+    };
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(columns: u16) -> Look {
+        Look { columns: Some(columns), paint: Paint::Plain }
+    }
+
+    fn grid(rows: &[&[&str]]) -> Grid {
+        let slot = |text: &&str| Slot { text: (*text).to_owned(), colour: None };
+        let rows: Vec<Vec<Slot>> = rows.iter().map(|row| row.iter().map(slot).collect()).collect();
+        let heads = ["a", "b", "c"].map(str::to_owned);
+        Grid { heads: heads.into_iter().take(rows[0].len()).collect(), rows }
+    }
+
+    #[test]
+    fn what_fits_is_one_line_a_row() {
+        let lines = grid(&[&["1", "x y", "z"], &["22", "", "w"]]).lines(look(20)).unwrap();
+        assert_eq!(lines, [" A   B    C", " 1   x y  z", " 22       w"]);
+    }
+
+    #[test]
+    fn long_texts_go_below_their_row_when_the_table_does_not_fit() {
+        let long = "word ".repeat(12);
+        let rows: &[&[&str]] = &[&["1", long.trim(), "z"], &["2", "", "w"]];
+        let lines = grid(rows).lines(look(40)).unwrap();
+        assert_eq!(lines.first().unwrap(), " A  C");
+        assert_eq!(lines.get(1).unwrap(), " 1  z");
+        assert!(lines.get(2).unwrap().starts_with("    b: word word"), "{lines:?}");
+        assert_eq!(lines.last().unwrap(), " 2  w");
+        assert!(lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");
+        assert_eq!(lines.join(" ").matches("word").count(), 12);
+        assert_eq!(grid(rows).lines(Look::PLAIN).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_widest_columns_give_way_first_and_hopeless_tables_are_none() {
+        assert_eq!(fitted(&[4, 30, 38], 60).unwrap(), [4, 25, 25]);
+        assert_eq!(fitted(&[30, 30, 30], 20), None);
+    }
+}
