@@ -53,6 +53,10 @@ impl Quality {
     pub const BAD_OUT_OF_SERVICE: Self = Self(0x808D_0000);
     /// The bytes that came are no value of the tag's type, or a non-finite number.
     pub const BAD_DECODING_ERROR: Self = Self(0x8007_0000);
+    /// The server's address space has no such node.
+    pub const BAD_NODE_ID_UNKNOWN: Self = Self(0x8034_0000);
+    /// The node id is none that the server could have.
+    pub const BAD_NODE_ID_INVALID: Self = Self(0x8033_0000);
     /// Bad with no more said.
     pub const BAD: Self = Self(0x8000_0000);
 

@@ -24,7 +24,7 @@ use super::values::json;
 use super::{Call, ToolError};
 use crate::actors::{Deps, age_ms};
 use crate::clock;
-use crate::driver::{Ask, NodeReading, Reply};
+use crate::driver::{Ask, DriverError, ErrorKind, NodeReading, Reply};
 use crate::model::{Quality, Tag, Timestamp};
 
 /// One node's reading in the reference's shape.
@@ -56,12 +56,33 @@ impl From<&NodeReading> for NodeAnswer {
             value: json(&reading.value),
             datatype: reading.data_type.to_string(),
             source_timestamp: reading.source_ts.map(Timestamp::to_rfc3339).unwrap_or_default(),
-            status_code: reading.quality,
-            good: reading.quality.is_good(),
+            status_code: quality(reading),
+            good: quality(reading).is_good(),
             received_ts: reading.received_ts,
             error: reading.error.as_ref().map(ToString::to_string),
         }
     }
+}
+
+/// Gives how far a reading can be trusted: a number that JSON can't carry is no good one,
+/// whatever the server says of it.
+fn quality(reading: &NodeReading) -> Quality {
+    match reading.value.is_non_finite() && !reading.quality.is_bad() {
+        true => Quality::BAD_DECODING_ERROR,
+        false => reading.quality,
+    }
+}
+
+/// Says why a subscribed node has no value, where the server knows no such node.
+fn unknown_node(quality: Quality) -> Option<DriverError> {
+    let is_unknown = [Quality::BAD_NODE_ID_UNKNOWN, Quality::BAD_NODE_ID_INVALID]
+        .iter()
+        .any(|known| known.status() >> 16 == quality.status() >> 16);
+    is_unknown.then(|| {
+        DriverError::new(ErrorKind::BadAddress, format!("the server answers {}", quality.name()))
+            .hint("browse for the node id with opcua_browse")
+            .status(quality.status())
+    })
 }
 
 /// Reads nodes: what is subscribed or scanned from the cache, the rest in one demand.
@@ -124,7 +145,7 @@ fn subscribed(
         quality: latest.sample.quality,
         source_ts: latest.sample.source_ts,
         received_ts: latest.sample.received_ts,
-        error: None,
+        error: unknown_node(latest.sample.quality),
     };
     let mut provenance = Provenance::cache(age);
     provenance.clock_skew = age.is_none();
