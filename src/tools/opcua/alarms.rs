@@ -136,8 +136,8 @@ impl Tool for ReadAlarms {
             Err(error) if error.code == Code::Unsupported => (Vec::new(), error.message),
             Err(error) => return Err(error),
         };
-        let mut active: Vec<Alarm> =
-            known.iter().filter(|c| c.active == Some(true)).map(condition).collect();
+        let is_active = known.iter().filter(|c| c.active == Some(true));
+        let mut active: Vec<Alarm> = is_active.map(|event| condition(event, nodes)).collect();
         active.extend(alarm_nodes(nodes, &active));
         let active_count = active.len();
         provenance.truncated |= active_count > ALARMS_MAX;
@@ -155,10 +155,13 @@ impl Tool for ReadAlarms {
     }
 }
 
-fn condition(event: &ConditionEvent) -> Alarm {
+/// A condition under its node's own browse name where it was browsed: not every server sets the
+/// ConditionName of its events.
+fn condition(event: &ConditionEvent, nodes: &[BrowseNode]) -> Alarm {
+    let own = nodes.iter().find(|node| node.node_id == event.id.condition);
     Alarm {
         node_id: event.id.condition.to_string(),
-        browse_name: sanitize(&event.name, 128),
+        browse_name: sanitize(own.map_or(&event.name, |node| &node.browse_name), 128),
         value: Json::Bool(true),
         source: AlarmSource::Condition,
         severity: Some(event.severity),
