@@ -195,8 +195,11 @@ impl Link {
         Ok((outcome, toll, true))
     }
 
-    /// Says that the deadline passed, with the link's last error as the likely cause.
+    /// Says that the deadline passed, with a spent budget or the link's last error as the cause.
     fn too_late(&self) -> AskError {
+        if !self.meter.has_room_for_demand() {
+            return AskError::Driver(DriverError::budget_exhausted());
+        }
         let last = self.report.lock().last_error.clone();
         AskError::Driver(match last {
             Some(fault) => fault.error,

@@ -86,6 +86,14 @@ impl DriverError {
         Self { kind, unit: None, message, hint: String::new(), status: None, reaction }
     }
 
+    /// Makes the error of a call that the budget left no room for.
+    #[must_use]
+    pub fn budget_exhausted() -> Self {
+        let text = "the device's request budget has no room before the deadline";
+        Self::new(ErrorKind::BudgetExhausted, text)
+            .hint("ask less often, or raise budget.requests_per_s of this endpoint")
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

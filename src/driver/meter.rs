@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{DriverError, ErrorKind};
+use super::DriverError;
 use crate::model::Budget;
 
 /// What a message is sent for.
@@ -185,11 +185,7 @@ impl Toll {
             match self.meter.take(self.purpose) {
                 Ok(()) => break,
                 Err(wait) if Instant::now() + wait.min(Duration::from_secs(3600)) > deadline => {
-                    return Err(DriverError::new(
-                        ErrorKind::BudgetExhausted,
-                        "the device's request budget has no room before the deadline",
-                    )
-                    .hint("ask less often, or raise budget.requests_per_s of this endpoint"));
+                    return Err(DriverError::budget_exhausted());
                 }
                 Err(wait) => tokio::time::sleep(wait.max(Duration::from_millis(1))).await,
             }

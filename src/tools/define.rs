@@ -109,8 +109,9 @@ pub const fn define<T: Tool>() -> ToolDef {
         core: T::CORE,
         protocol: T::PROTOCOL,
         command: T::COMMAND,
-        input: schema::<T::Input>,
-        output: schema::<T::Output>,
+        input: || schema::<T::Input>(SchemaSettings::draft2020_12().for_deserialize()),
+        // As it is written: a field that may be left out is not required.
+        output: || schema::<T::Output>(SchemaSettings::draft2020_12().for_serialize()),
         arguments: |command| T::Input::augment_args(command),
         parse: |matches| {
             let input = T::Input::from_arg_matches(matches)?;
@@ -143,8 +144,7 @@ pub const fn define<T: Tool>() -> ToolDef {
 }
 
 /// Makes a schema with nothing referred to elsewhere: some clients don't follow references.
-fn schema<T: JsonSchema>() -> Schema {
-    let mut settings = SchemaSettings::draft2020_12();
+fn schema<T: JsonSchema>(mut settings: SchemaSettings) -> Schema {
     settings.inline_subschemas = true;
     settings.meta_schema = None;
     SchemaGenerator::new(settings).into_root_schema_for::<T>()

@@ -35,6 +35,9 @@ impl PollerState {
         self.waiting.retain(|demand| !demand.is_abandoned());
         let Some(demand) = self.waiting.pop_front() else { return };
         if demand.deadline.saturating_duration_since(now) < LEAST {
+            if !self.link.meter.has_room_for_demand() {
+                return demand.answer(Err(DriverError::budget_exhausted()));
+            }
             let error = self.last_error(unit_of(&demand.ask)).unwrap_or_else(|| {
                 DriverError::new(ErrorKind::Timeout, "the call's deadline is too near")
             });

@@ -84,12 +84,19 @@ pub(super) fn reading(
         return refused(item, errors::from_item(status), received_ts);
     }
     let mut converter = Converter::new(&caller.live.structures);
-    let value = answer.value.as_ref();
+    let variant = answer.value.as_ref();
+    let value = variant.map_or(Value::Null, |variant| converter.value(variant));
+    let quality = values::quality(answer);
     NodeReading {
         item: item.clone(),
-        value: value.map_or(Value::Null, |value| converter.value(value)),
-        data_type: value.map_or_else(|| Arc::from(""), values::type_name),
-        quality: values::quality(answer),
+        // A number that is none is shown as null, and null is never Good.
+        quality: if value.is_non_finite() && !quality.is_bad() {
+            Quality::BAD_DECODING_ERROR
+        } else {
+            quality
+        },
+        value,
+        data_type: variant.map_or_else(|| Arc::from(""), values::type_name),
         source_ts: answer.source_timestamp.as_ref().and_then(values::instant),
         received_ts,
         error: None,

@@ -376,7 +376,7 @@ async fn every_message_is_counted_as_the_server_counts_it() {
     let report = rig.meter.report();
     assert_eq!(report.sent, proxy.tap.messages());
     assert_eq!(report.sent_on_demand, u64::from(read + identified + browsed + listened));
-    assert_eq!((read, identified, listened), (1, 1, 3));
+    assert_eq!((read, identified, listened), (1, 1, 1));
 }
 
 #[tokio::test]
@@ -477,12 +477,12 @@ async fn a_call_that_nobody_waits_for_leaves_no_subscription_behind() {
     rig.open().await.unwrap();
     let before = proxy.tap.messages();
     let toll = Toll::new(rig.meter.clone(), Purpose::Demand);
-    let item = format!("nsu={NAMESPACE};s=V1");
-    let ask = Ask::Listen { item: item.into(), samples: 100, interval_ms: 100 };
-    let Asking::Beside(listening) = rig.driver.ask(ask, toll.clone(), soon()) else { panic!() };
+    let Asking::Beside(listening) = rig.driver.ask(Ask::Conditions, toll.clone(), soon()) else {
+        panic!()
+    };
     let listening = tokio::spawn(listening);
     let tidied = timeout(Duration::from_secs(5), async {
-        while toll.progress() < 1 {
+        while toll.spent() < 2 {
             tokio::task::yield_now().await;
         }
         listening.abort();
@@ -495,5 +495,7 @@ async fn a_call_that_nobody_waits_for_leaves_no_subscription_behind() {
     rig.driver.close(soon()).await;
     timeout(Duration::from_secs(5), proxy.tap.closed(2)).await.expect("both are closed");
     assert!(proxy.tap.messages() >= before + 3);
-    assert_eq!(rig.meter.report().sent, proxy.tap.messages());
+    // What was paid for as the call was cut off may never have been sent.
+    let (paid, sent) = (rig.meter.report().sent, proxy.tap.messages());
+    assert!((sent..=sent + 1).contains(&paid), "{sent} sent, {paid} paid for");
 }

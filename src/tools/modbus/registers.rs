@@ -84,6 +84,14 @@ async fn read(
     let unit = unit(&target, input.unit_id)?;
     let (address, count) = span(input.address, input.count, REGISTERS_MAX)?;
     let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
+    // Of the reference's own types, fewer registers are an answer of leftovers alone. Who asks a
+    // 64-bit type of two registers has mistaken the type.
+    let width = u32::from(input.decode.registers());
+    if width == 4 && count < width {
+        let word = input.decode.word();
+        let text = format!("{word} takes {width} registers a value, and count is {count}");
+        return Err(ToolError::argument(text));
+    }
     let at = BlockRef { unit, area, address, count };
     let got = block(deps, &target, &call, at, max_age_s).await?;
     let BlockData::Registers(registers) = &got.block.data else { return Err(mismatched()) };

@@ -138,7 +138,8 @@ impl Tool for ReadAlarms {
         };
         // A branch is a state that has passed and waits for its acknowledgement (Part 9, 5.5.2).
         let is_now = |c: &&ConditionEvent| c.id.branch.is_empty() && c.active == Some(true);
-        let mut active: Vec<Alarm> = known.iter().filter(is_now).map(condition).collect();
+        let active_now = known.iter().filter(is_now);
+        let mut active: Vec<Alarm> = active_now.map(|event| condition(event, nodes)).collect();
         active.extend(alarm_nodes(nodes, &active));
         let active_count = active.len();
         provenance.truncated |= active_count > ALARMS_MAX;
@@ -156,10 +157,13 @@ impl Tool for ReadAlarms {
     }
 }
 
-fn condition(event: &ConditionEvent) -> Alarm {
+/// A condition under its node's own browse name where it was browsed: not every server sets the
+/// ConditionName of its events.
+fn condition(event: &ConditionEvent, nodes: &[BrowseNode]) -> Alarm {
+    let own = nodes.iter().find(|node| node.node_id == event.id.condition);
     Alarm {
         node_id: event.id.condition.to_string(),
-        browse_name: sanitize(&event.name, 128),
+        browse_name: sanitize(own.map_or(&event.name, |node| &node.browse_name), 128),
         value: Json::Bool(true),
         source: AlarmSource::Condition,
         severity: Some(event.severity),

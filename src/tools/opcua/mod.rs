@@ -56,20 +56,11 @@ impl From<&NodeReading> for NodeAnswer {
             value: json(&reading.value),
             datatype: reading.data_type.to_string(),
             source_timestamp: reading.source_ts.map(Timestamp::to_rfc3339).unwrap_or_default(),
-            status_code: quality(reading),
-            good: quality(reading).is_good(),
+            status_code: reading.quality,
+            good: reading.quality.is_good(),
             received_ts: reading.received_ts,
             error: reading.error.as_ref().map(ToString::to_string),
         }
-    }
-}
-
-/// Gives how far a reading can be trusted: a number that JSON can't carry is no good one,
-/// whatever the server says of it.
-fn quality(reading: &NodeReading) -> Quality {
-    match reading.value.is_non_finite() && !reading.quality.is_bad() {
-        true => Quality::BAD_DECODING_ERROR,
-        false => reading.quality,
     }
 }
 

@@ -183,7 +183,7 @@ impl Tool for SubscribeSample {
         let answer = |r: &NodeReading| SampleAnswer {
             value: json(&r.value),
             source_timestamp: r.source_ts.map(Timestamp::to_rfc3339).unwrap_or_default(),
-            status_code: super::quality(r),
+            status_code: r.quality,
             received_ts: r.received_ts,
             error: r.error.as_ref().map(ToString::to_string),
         };
