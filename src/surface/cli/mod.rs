@@ -1,9 +1,11 @@
 //! The two command lines: `ot-aiops` runs a collector, `otctl` asks one.
 
+mod certificate;
 mod client;
 pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
 pub mod otctl;
+mod refused;
 mod tail;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
 
+use super::certificate::{self, Terminal};
 use super::client::Session;
 use super::exit::{Exit, Failure, judge};
+use super::refused::refused;
 use super::tail::tail;
 use crate::surface::nearest::nearest;
 use crate::surface::render::{Look, Output, Reader, render};
@@ -28,11 +29,7 @@ pub fn main() -> ExitCode {
     let matches = match command(TOOLS).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
-            let is_help = error.exit_code() == 0;
-            return match error.print() {
-                Ok(()) if is_help => ExitCode::SUCCESS,
-                _ => Exit::Usage.into(),
-            };
+            return refused(&error);
         }
     };
     let output = *matches.get_one::<Output>("ot-output").unwrap_or(&Output::Table);
@@ -83,11 +80,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         .subcommand(
             Command::new("call")
                 .about("Calls any tool by its name, with JSON arguments")
-                .arg(
-                    Arg::new("tool")
-                        .required(true)
-                        .value_parser(PossibleValuesParser::new(tools.iter().map(|t| t.name))),
-                )
+                .arg(Arg::new("tool").required(true).help("Its name, such as tag_read"))
                 .arg(
                     Arg::new("json")
                         .long("json")
@@ -99,7 +92,10 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
     let mut nouns: Vec<(&str, Command)> = Vec::new();
     for name in tools.iter().flat_map(names_of) {
         let verb = Command::new(name.verb).about(name.tool.title).hide(name.shown == Shown::No);
-        let verb = verb.defer(name.tool.arguments);
+        let verb = verb.defer(match name.tool.name {
+            certificate::TRUST => certificate::trust_arguments,
+            _ => name.tool.arguments,
+        });
         let at = nouns.iter().position(|(noun, _)| *noun == name.noun);
         let noun = match at {
             Some(at) => nouns.remove(at).1,
@@ -145,6 +141,10 @@ fn names_of(tool: &'static ToolDef) -> Vec<Name> {
 
 fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let asked = asked(TOOLS, matches)?;
+    let wants_der = output == Output::Table && asked.wants_der();
+    if wants_der {
+        certificate::refuse_terminal()?;
+    }
     let state = StateDir::find(matches.get_one::<PathBuf>("ot-state").map(PathBuf::as_path))
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -157,11 +157,17 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
             _ = tokio::signal::ctrl_c() => Ok(None),
         }
     });
+    // A question that Ctrl-C has ended may still wait for its line.
+    runtime.shutdown_background();
     let Some(answer) = done? else { return Ok(Exit::Fine) };
-    let text = render(&answer, output, Look::of_stdout(), &Reader::here());
-    match io::stdout().write_all(text.as_bytes()) {
+    let bytes = match wants_der {
+        true => certificate::der(&answer)?,
+        false => render(&answer, output, Look::of_stdout(), &Reader::here()).into_bytes(),
+    };
+    match io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(Failure::new(Exit::Usage, format!("stdout: {error}")));
+            return Err(Failure::new(Exit::Usage, format!("stdout: {error}"))
+                .hint("is the disk full, or the file closed?"));
         }
         _ => {}
     }
@@ -174,6 +180,15 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
 enum Asked {
     Call { name: &'static str, audience: Audience, within: Duration, arguments: Map<String, Value> },
     Tail { pattern: String, polls: Option<u32> },
+    Trust { fingerprint: String },
+}
+
+impl Asked {
+    /// Tells whether bytes are asked for, where no other form is.
+    fn wants_der(&self) -> bool {
+        matches!(self, Self::Call { name, arguments, .. }
+            if *name == certificate::OWN && arguments.get("der") == Some(&Value::Bool(true)))
+    }
 }
 
 async fn answered(
@@ -189,6 +204,11 @@ async fn answered(
         Asked::Tail { pattern, polls } => {
             let session = Session::open(state, Audience::Everyone).await?;
             tail(&session, &pattern, output, polls).await.map(|()| None)
+        }
+        Asked::Trust { fingerprint } => {
+            let terminal = Terminal::open()?;
+            let session = Session::open(state, Audience::OperatorsOnly).await?;
+            certificate::trust(&session, &fingerprint, terminal).await.map(Some)
         }
     }
 }
@@ -207,7 +227,10 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
             let tool = tools.iter().find(|tool| tool.name == name);
             let name = tool.map(|tool| tool.name).ok_or_else(|| {
                 let near = nearest(name, tools.iter().map(|tool| tool.name)).join(" or ");
-                usage(format!("no tool is called {name:?}")).hint(near)
+                usage(format!("no tool is called {name:?}")).hint(match near.as_str() {
+                    "" => "tools are called like their commands: tag_read is otctl tag read".into(),
+                    near => format!("did you mean {near}?"),
+                })
             })?;
             let json = rest.get_one::<String>("json").map(String::as_str).unwrap_or_default();
             Ok(call(tools, name, arguments(json)?))
@@ -217,6 +240,10 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
             let mut names = tools.iter().flat_map(names_of);
             let found = names.find(|name| name.noun == noun && name.verb == verb);
             let tool = found.ok_or_else(|| usage(format!("no command {noun} {verb}")))?.tool;
+            if tool.name == certificate::TRUST && !rest.contains_id("confirm") {
+                let fingerprint = rest.get_one::<String>("fingerprint").cloned();
+                return Ok(Asked::Trust { fingerprint: fingerprint.unwrap_or_default() });
+            }
             let parsed = (tool.parse)(rest).map_err(|error| usage(error.to_string()))?;
             let mut arguments = object(parsed).ok_or_else(|| usage("no arguments".into()))?;
             // What was not given is left to the tool.
@@ -236,7 +263,10 @@ fn call(tools: &[ToolDef], name: &'static str, arguments: Map<String, Value>) ->
 }
 
 fn arguments(json: &str) -> Result<Map<String, Value>, Failure> {
-    let usage = |error: String| Failure::new(Exit::Usage, format!("--json: {error}"));
+    let usage = |error: String| {
+        Failure::new(Exit::Usage, format!("--json: {error}"))
+            .hint("an object is wanted, such as {\"tags\": [\"a/b\"]}")
+    };
     let text = if json == "-" {
         let mut text = String::new();
         let read = io::stdin().take(ARGUMENTS_BYTES_MAX).read_to_string(&mut text);
@@ -246,7 +276,7 @@ fn arguments(json: &str) -> Result<Map<String, Value>, Failure> {
         json.to_owned()
     };
     let value: Value = serde_json::from_str(&text).map_err(|error| usage(error.to_string()))?;
-    object(value).ok_or_else(|| usage("an object is wanted, such as {\"tags\": [\"a/b\"]}".into()))
+    object(value).ok_or_else(|| usage("not an object".into()))
 }
 
 fn object(value: Value) -> Option<Map<String, Value>> {
@@ -268,7 +298,7 @@ mod tests {
         let matches = command(TEST_TOOLS).try_get_matches_from(words).unwrap();
         match asked(TEST_TOOLS, &matches).unwrap() {
             Asked::Call { name, arguments, .. } => (name.to_owned(), Value::Object(arguments)),
-            Asked::Tail { .. } => panic!("a tail"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -297,6 +327,37 @@ mod tests {
         let want = ("test_echo".to_owned(), json!({"a": 1}));
         assert_eq!(asked_by(r#"otctl call test_echo --json {"a":1}"#), want);
         assert_eq!(asked_by("otctl status").0, "plant_overview");
+    }
+
+    #[test]
+    fn an_unknown_tool_is_answered_with_near_names() {
+        let asked = |name: &str| {
+            let line = ["otctl", "call", name];
+            let matches = command(TEST_TOOLS).try_get_matches_from(line).unwrap();
+            asked(TEST_TOOLS, &matches).unwrap_err()
+        };
+        let near = asked("test_ecko");
+        assert_eq!(
+            (near.exit, near.hint.as_deref()),
+            (Exit::Usage, Some("did you mean test_echo?"))
+        );
+        assert!(asked("zzzz").hint.unwrap().contains("tag_read"));
+    }
+
+    #[test]
+    fn trust_without_confirmation_is_asked_for_and_der_is_bytes() {
+        let asked = |line: &str| {
+            let matches = command(TOOLS).try_get_matches_from(line.split_whitespace()).unwrap();
+            asked(TOOLS, &matches).unwrap()
+        };
+        assert!(matches!(asked("otctl cert trust a1b2c3d4"),
+            Asked::Trust { fingerprint } if fingerprint == "a1b2c3d4"));
+        assert!(matches!(
+            asked("otctl cert trust a1b2c3d4 --confirm 01020304"),
+            Asked::Call { name: "cert_trust", .. }
+        ));
+        assert!(asked("otctl cert own --der").wants_der());
+        assert!(!asked("otctl cert own").wants_der());
     }
 
     #[test]

@@ -102,8 +102,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_one_line_whatever_its_device_says() {
-        let reader =
-            Reader { now: "2026-06-30T12:00:00Z".parse().unwrap(), zone: jiff::tz::TimeZone::UTC };
+        let reader = Reader { zone: jiff::tz::TimeZone::UTC, ..Reader::here() };
         let sample = json!({
             "tag": "a/b", "value": "x\ny\u{1b}[2J", "unit": "degC", "quality": "Good",
             "received_ts": "2026-06-30T12:00:00.250Z"

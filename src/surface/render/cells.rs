@@ -13,6 +13,17 @@ pub(crate) struct Reader {
     pub(crate) now: Timestamp,
     /// Where the clock on the wall stands.
     pub(crate) zone: TimeZone,
+    /// How much of a time is written.
+    pub(crate) times: Times,
+}
+
+/// How much of a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// The clock, and how far from now.
+    Full,
+    /// The clock.
+    Clock,
 }
 
 impl Reader {
@@ -20,7 +31,7 @@ impl Reader {
     pub(crate) fn here() -> Self {
         let nanos = i128::from(crate::clock::now().nanos());
         let now = Timestamp::from_nanosecond(nanos).unwrap_or_default();
-        Self { now, zone: TimeZone::system() }
+        Self { now, zone: TimeZone::system(), times: Times::Full }
     }
 }
 
@@ -29,7 +40,7 @@ pub(crate) fn cell(field: &str, value: &Value, reader: &Reader) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => match instant(field, text) {
-            Some(at) => when(at, reader),
+            Some(at) => when(field, at, reader),
             None => escaped(text),
         },
         Value::Number(number) if is_age(field) => {
@@ -77,6 +88,7 @@ fn is_age(field: &str) -> bool {
 /// Names of times that don't say so by their end.
 const TIMES: &[&str] = &[
     "at",
+    "ts",
     "since",
     "until",
     "time",
@@ -96,11 +108,17 @@ fn instant(field: &str, text: &str) -> Option<Timestamp> {
     is_time.then(|| text.parse().ok()).flatten()
 }
 
-fn when(at: Timestamp, reader: &Reader) -> String {
+fn when(field: &str, at: Timestamp, reader: &Reader) -> String {
     let local = at.to_zoned(reader.zone.clone());
     let ms = reader.now.duration_since(at).as_millis();
-    let clock = if ms.unsigned_abs() < 20 * 3_600_000 { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
-    let clock = local.strftime(clock);
+    let day = if ms.unsigned_abs() < 20 * 3_600_000 { "" } else { "%Y-%m-%d " };
+    // The points of a series lie closer than a second, and their distance is to each other.
+    let is_point = field == "ts";
+    let clock = if is_point { "%H:%M:%S%.3f" } else { "%H:%M:%S" };
+    let clock = local.strftime(&format!("{day}{clock}")).to_string();
+    if is_point || reader.times == Times::Clock {
+        return clock;
+    }
     #[allow(clippy::cast_precision_loss, reason = "shown to two digits")]
     let span = age(ms.unsigned_abs() as f64);
     if ms < 0 { format!("{clock} (in {span})") } else { format!("{clock} ({span} ago)") }
@@ -126,7 +144,7 @@ mod tests {
 
     fn reader() -> Reader {
         let now = "2026-06-30T12:00:00Z".parse().unwrap();
-        Reader { now, zone: TimeZone::fixed(jiff::tz::offset(2)) }
+        Reader { now, zone: TimeZone::fixed(jiff::tz::offset(2)), times: Times::Full }
     }
 
     #[test]
@@ -135,6 +153,7 @@ mod tests {
         assert_eq!(show("source_ts", "2026-06-30T11:59:57Z"), "13:59:57 (3.0 s ago)");
         assert_eq!(show("since", "2026-06-20T12:00:00Z"), "2026-06-20 14:00:00 (10 d ago)");
         assert_eq!(show("expires_at", "2026-06-30T12:05:00Z"), "14:05:00 (in 5.0 min)");
+        assert_eq!(show("ts", "2026-06-30T11:59:57.25Z"), "13:59:57.250");
         // A device's text stays as it is.
         assert_eq!(show("value", "2026-06-30T11:59:57Z"), "2026-06-30T11:59:57Z");
     }

@@ -6,6 +6,8 @@ use super::look::{Look, Paint};
 
 /// A column narrower than this breaks words rather than lines; such a table is no table.
 const COLUMN_CHARS_MIN: u16 = 10;
+/// Columns whose text has places to break it give way down to this before others do.
+const BROKEN_CHARS_MIN: u16 = 16;
 /// A wider column of a table that doesn't fit goes below its rows.
 const NOTE_CHARS_MIN: u16 = 40;
 /// A cell's own space: one character left and one right.
@@ -26,6 +28,11 @@ pub(super) struct Grid {
 }
 
 impl Grid {
+    /// Tells whether each row fits on a line.
+    pub(super) fn fits(&self, look: Look) -> bool {
+        look.columns.is_none_or(|columns| total(&self.widths()) <= columns)
+    }
+
     /// Writes the table as lines; `None` where even wrapped cells don't fit.
     pub(super) fn lines(self, look: Look) -> Option<Vec<String>> {
         let widths = self.widths();
@@ -41,7 +48,7 @@ impl Grid {
             })
             .collect();
         let (table, notes) = self.parted(&is_kept);
-        let widths = fitted(&table.widths(), columns)?;
+        let widths = table.fitted(columns)?;
         Some(table.write(&widths, look, &notes))
     }
 
@@ -57,6 +64,30 @@ impl Grid {
             lines.extend(told.into_iter().map(|line| format!("    {line}")));
         }
         lines
+    }
+
+    /// Narrows the widest columns alike until all fit; `None` where they can't.
+    fn fitted(&self, columns: u16) -> Option<Vec<u16>> {
+        let widths = self.widths();
+        let breaks = |at: usize| {
+            let mut texts = self.rows.iter().filter_map(|row| row.get(at));
+            texts.any(|slot| slot.text.contains(BREAKS))
+        };
+        let breaking: Vec<bool> = (0..widths.len()).map(breaks).collect();
+        let widest = widths.iter().copied().max().unwrap_or_default();
+        let narrowed = |cap: u16, are_all: bool| -> Vec<u16> {
+            let one = |(width, breaks): (&u16, &bool)| match are_all || *breaks {
+                true => (*width).min(cap),
+                false => *width,
+            };
+            widths.iter().zip(&breaking).map(one).collect()
+        };
+        let gently = (BROKEN_CHARS_MIN..=widest).rev().map(|cap| narrowed(cap, false));
+        let all = (COLUMN_CHARS_MIN..=widest).rev().map(|cap| narrowed(cap, true));
+        std::iter::once(widths.clone())
+            .chain(gently)
+            .chain(all)
+            .find(|widths| total(widths) <= columns)
     }
 
     /// Parts the columns that are kept from the others.
@@ -126,21 +157,32 @@ fn total(widths: &[u16]) -> u16 {
     widths.iter().fold(0, |sum: u16, width| sum.saturating_add(width.saturating_add(PADDING)))
 }
 
-/// Narrows the widest columns alike until all fit; `None` where they can't.
-fn fitted(widths: &[u16], columns: u16) -> Option<Vec<u16>> {
-    let widest = widths.iter().copied().max().unwrap_or_default();
-    (COLUMN_CHARS_MIN..=widest.max(COLUMN_CHARS_MIN))
-        .rev()
-        .map(|cap| widths.iter().map(|width| (*width).min(cap)).collect::<Vec<_>>())
-        .find(|widths| total(widths) <= columns)
+/// Where a text may go on in the next line.
+const BREAKS: [char; 3] = [' ', '/', '_'];
+
+/// Breaks a text into lines of a width, after a place to break where there is one.
+fn broken(text: &str, width: u16) -> String {
+    let mut lines = String::new();
+    let mut rest = text;
+    while let Some((end, _)) = rest.char_indices().nth(usize::from(width.max(1))) {
+        // A space may stand at the very edge: it is not written.
+        let edge = rest.get(end..).is_some_and(|after| after.starts_with(' '));
+        let line = rest.get(..end).unwrap_or_default();
+        let at = if edge { end } else { line.rfind(BREAKS).map_or(end, |at| at + 1) };
+        let (line, after) = rest.split_at(at);
+        lines.push_str(line.trim_end());
+        lines.push('\n');
+        rest = after.trim_start();
+    }
+    lines + rest
 }
 
 /// Lays one row over as many lines as its tallest cell needs.
 fn laid(row: &[Slot], widths: &[u16], look: Look) -> Vec<String> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.add_row(row.iter().map(|slot| {
-        let cell = Cell::new(&slot.text);
+    table.add_row(row.iter().zip(widths).map(|(slot, width)| {
+        let cell = Cell::new(broken(&slot.text, *width));
         match slot.colour {
             Some(colour) => cell.fg(colour),
             None => cell,
@@ -193,7 +235,20 @@ mod tests {
 
     #[test]
     fn the_widest_columns_give_way_first_and_hopeless_tables_are_none() {
-        assert_eq!(fitted(&[4, 30, 38], 60).unwrap(), [4, 25, 25]);
-        assert_eq!(fitted(&[30, 30, 30], 20), None);
+        let word = |chars: usize| "x".repeat(chars);
+        let (short, long, longer) = (word(4), word(30), word(38));
+        let wide = grid(&[&[&short, &long, &longer]]);
+        assert_eq!(wide.fitted(60).unwrap(), [4, 25, 25]);
+        assert_eq!(wide.fitted(20), None);
+        let path = "site/line1/filler/motor_temperature";
+        assert_eq!(grid(&[&[path, &long]]).fitted(60).unwrap(), [26, 30]);
+    }
+
+    #[test]
+    fn texts_break_where_they_may_and_lose_nothing_but_spaces() {
+        assert_eq!(broken("site/line1/filler/speed", 20), "site/line1/filler/\nspeed");
+        assert_eq!(broken("a word or two", 6), "a word\nor two");
+        assert_eq!(broken("hold_temperature", 8), "hold_\ntemperat\nure");
+        assert_eq!(broken("", 5), "");
     }
 }

@@ -23,6 +23,15 @@ pub(super) struct List<'a> {
     pub(super) total: usize,
 }
 
+/// What becomes of an object behind a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// It stands aside.
+    Aside,
+    /// It is taken apart where it stands.
+    Within,
+}
+
 /// An object taken apart, each part in the order of its fields; what says nothing is left out.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Parts<'a> {
@@ -33,21 +42,23 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Takes an object apart.
-    pub(super) fn of(object: &'a Map<String, Value>) -> Self {
+    /// Takes an answer apart.
+    pub(super) fn of(answer: &'a Map<String, Value>) -> Self {
         let mut parts = Self::default();
-        parts.take("", object);
+        parts.take("", answer, Behind::Aside);
         parts
     }
 
-    /// Takes a row apart; it stays whole where it holds no list of its own.
-    pub(super) fn of_row(row: &'a Value) -> Self {
-        let mut parts = row.as_object().map(Self::of).unwrap_or_default();
-        parts.facts.extend(std::mem::take(&mut parts.asides).into_iter().flat_map(|(_, f)| f));
+    /// Takes an item of a list apart.
+    pub(super) fn of_item(item: &'a Value) -> Self {
+        let mut parts = Self::default();
+        if let Some(item) = item.as_object() {
+            parts.take("", item, Behind::Within);
+        }
         parts
     }
 
-    fn take(&mut self, prefix: &str, object: &'a Map<String, Value>) {
+    fn take(&mut self, prefix: &str, object: &'a Map<String, Value>, behind: Behind) {
         for (field, value) in object {
             if is_empty(value) || is_counted(field, object) {
                 continue;
@@ -55,15 +66,14 @@ impl<'a> Parts<'a> {
             let name = if prefix.is_empty() { field.clone() } else { format!("{prefix}.{field}") };
             match value {
                 Value::Object(inner) if name.matches('.').count() < DEPTH_MAX => {
-                    if !prefix.is_empty() || self.lists.is_empty() {
-                        self.take(&name, inner);
+                    if behind == Behind::Within || self.lists.is_empty() {
+                        self.take(&name, inner, behind);
                         continue;
                     }
                     let mut aside = Self::default();
-                    aside.take("", inner);
+                    aside.take("", inner, Behind::Within);
                     self.asides.push((name, aside.facts));
                     self.lists.extend(aside.lists);
-                    self.asides.extend(aside.asides);
                 }
                 Value::Array(items) if stands_alone(items) => {
                     let count = object.get(&counter(field)).and_then(Value::as_u64);
@@ -132,6 +142,15 @@ mod tests {
         assert_eq!(facts, words(&["z", "a.y", "a.b.c", "words", "last"]));
         assert_eq!(lists, words(&["rows", "problems"]));
         assert_eq!(asides, words(&["collector"]));
+    }
+
+    #[test]
+    fn an_item_keeps_its_objects_where_they_stand() {
+        let item = json!({"rows": [{"k": 1}], "budget": {"burst": 3}, "last": 1});
+        let parts = Parts::of_item(&item);
+        let facts: Vec<_> = parts.facts.iter().map(|fact| fact.name.as_str()).collect();
+        assert_eq!(facts, ["budget.burst", "last"]);
+        assert!(parts.asides.is_empty());
     }
 
     #[test]

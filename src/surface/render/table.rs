@@ -3,7 +3,7 @@
 use comfy_table::Color;
 use serde_json::{Map, Value};
 
-use super::cells::{Reader, cell, heading};
+use super::cells::{Reader, Times, cell, heading};
 use super::grid::{Grid, Slot, joined, pairs};
 use super::look::{Look, Paint};
 use super::shape::{Fact, List, Parts};
@@ -95,11 +95,21 @@ impl Page<'_> {
             }
             return lines;
         }
-        let items: Vec<Parts<'_>> = list.items.iter().map(Parts::of_row).collect();
+        let items: Vec<Parts<'_>> = list.items.iter().map(Parts::of_item).collect();
         let is_flat = items.iter().all(|item| item.lists.is_empty());
-        let table = is_flat.then(|| self.grid(&items).lines(self.look)).flatten();
+        let table = if is_flat { self.fitting(&items) } else { None };
         lines.extend(table.unwrap_or_else(|| self.blocks(&items)));
         lines
+    }
+
+    /// Writes items as a table, times without their distance where that makes it fit.
+    fn fitting(self, items: &[Parts<'_>]) -> Option<Vec<String>> {
+        let full = self.grid(items);
+        if full.fits(self.look) {
+            return full.lines(self.look);
+        }
+        let reader = Reader { times: Times::Clock, ..self.reader.clone() };
+        Page { reader: &reader, ..self }.grid(items).lines(self.look)
     }
 
     fn grid(self, items: &[Parts<'_>]) -> Grid {
@@ -136,7 +146,7 @@ impl Page<'_> {
         };
         let facts = facts.iter().map(fact);
         let mut lines = vec![heading(name)];
-        let told = joined(facts, ", ", self.look.indented(1));
+        let told = joined(facts, "   ", self.look.indented(1));
         lines.extend(told.into_iter().map(|line| format!(" {line}")));
         lines
     }
@@ -192,7 +202,13 @@ fn footer(answer: &Map<String, Value>, look: Look, reader: &Reader) -> Vec<Strin
     if let Some(age) = get("age_ms").filter(|age| !age.is_null()) {
         words.push(format!("oldest value {}", cell("age_ms", age, reader)));
     }
+    if get("clock_skew") == Some(&Value::Bool(true)) {
+        words.push("ages unknown, the clock has gone back".to_owned());
+    }
     let mut lines = joined(words.into_iter(), ", ", look);
+    if get("budget").is_some() {
+        lines.push("the device's budget kept a newer answer back".to_owned());
+    }
     if is_true(answer.get("truncated")) || is_true(get("truncated")) {
         lines.push("TRUNCATED: ask for less, or go on with a cursor".to_owned());
     }
@@ -251,10 +267,10 @@ mod tests {
         let answer = json!({
             "endpoints": [{
                 "endpoint": "plc2",
-                "budget": {"requests_per_s": 20.0, "burst": 10},
                 "plan": [{"unit_id": 1, "scan_ms": 500}, {"unit_id": 2, "scan_ms": null}],
+                "budget": {"requests_per_s": 20.0, "burst": 10},
                 "quarantined": [],
-                "quarantined_count": 0,
+                "quarantined_count": 0
             }],
             "demo": true,
             "truncated": false
@@ -277,8 +293,33 @@ mod tests {
         let want = "config_problems (1)\n plant.toml:3: no endpoint is called x\n\n\
             endpoints (1)\n ENDPOINT  HEALTH\n plc2      ok\n\n\
             tags_in_trouble (1 of 40)\n TAG  QUALITY\n a/b  Bad\n\n\
-            collector\n version 0.2.0, tags 40, last_commit_age 40 ms\n";
+            collector\n version 0.2.0   tags 40   last_commit_age 40 ms\n";
         assert_eq!(show(&answer, Look::PLAIN), want);
+    }
+
+    #[test]
+    fn times_lose_their_distance_before_a_table_wraps() {
+        let row = json!({"tag": "a/b", "source_ts": "2026-06-30T11:59:57Z"});
+        let answer = json!({"items": [row]});
+        let reader = Reader { now: "2026-06-30T12:00:00Z".parse().unwrap(), ..Reader::here() };
+        let reader = Reader { zone: jiff::tz::TimeZone::UTC, ..reader };
+        let shown = |columns| {
+            let look = Look { columns: Some(columns), paint: Paint::Plain };
+            table(&answer, look, &reader).lines().last().map(str::to_owned)
+        };
+        assert_eq!(shown(40).unwrap(), " a/b  11:59:57 (3.0 s ago)");
+        assert_eq!(shown(20).unwrap(), " a/b  11:59:57");
+    }
+
+    #[test]
+    fn the_footer_says_what_may_mislead() {
+        let provenance = json!({
+            "source": "cache", "device_requests": 0, "age_ms": null, "truncated": false,
+            "budget": {"requests_per_s": 1.0}, "clock_skew": true
+        });
+        let shown = show(&json!({"value": 1, "provenance": provenance}), Look::PLAIN);
+        assert!(shown.contains("ages unknown, the clock has gone back\n"), "{shown}");
+        assert!(shown.contains("budget kept a newer answer back\n"), "{shown}");
     }
 
     #[test]
