@@ -151,10 +151,14 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
+    let is_endless = matches!(asked, Asked::Tail { .. });
     let done = runtime.block_on(async {
         tokio::select! {
             done = answered(&state, asked, output) => done,
-            _ = tokio::signal::ctrl_c() => Ok(None),
+            _ = tokio::signal::ctrl_c() => match is_endless {
+                true => Ok(None),
+                false => Err(interrupted()),
+            },
         }
     });
     // A question that Ctrl-C has ended may still wait for its line.
@@ -173,6 +177,11 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     }
     let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
     Ok(judge(&answer, &words.cloned().collect::<Vec<_>>()))
+}
+
+fn interrupted() -> Failure {
+    Failure::new(Exit::Unreachable, "interrupted before the answer came")
+        .hint("the collector may have done what was asked all the same")
 }
 
 /// What the command line asks for.
@@ -337,10 +346,8 @@ mod tests {
             asked(TEST_TOOLS, &matches).unwrap_err()
         };
         let near = asked("test_ecko");
-        assert_eq!(
-            (near.exit, near.hint.as_deref()),
-            (Exit::Usage, Some("did you mean test_echo?"))
-        );
+        assert_eq!(near.exit, Exit::Usage);
+        assert!(near.hint.unwrap().starts_with("did you mean test_echo"));
         assert!(asked("zzzz").hint.unwrap().contains("tag_read"));
     }
 

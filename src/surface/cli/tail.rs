@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Session;
 use super::exit::{Exit, Failure};
-use crate::surface::render::{Output, Reader, cell, csv_record};
+use crate::surface::render::{Look, Output, Reader, cell, csv_record};
 
 /// How long one poll waits at the collector.
 const WAIT_MS: u32 = 10_000;
@@ -27,7 +27,7 @@ pub(super) async fn tail(
         writeln!(io::stdout(), "{}", COLUMNS.join(",")).map_err(closed)?;
     }
     let mut cursor = Value::Null;
-    let mut width = 0;
+    let (look, mut widths) = (Look::of_stdout(), Widths::default());
     let mut polls = 0;
     while polls_max.is_none_or(|most| polls < most) {
         polls += 1;
@@ -46,10 +46,12 @@ pub(super) async fn tail(
             _ => (),
         }
         let samples = answer.get("samples").and_then(Value::as_array);
+        let reader = Reader::here();
+        widths.grow(samples.into_iter().flatten(), &reader);
         let mut out = io::stdout().lock();
         for sample in samples.into_iter().flatten() {
             let line = match output {
-                Output::Table => words(sample, &mut width, &Reader::here()),
+                Output::Table => words(sample, &widths, look, &reader),
                 Output::Csv => record(sample),
                 Output::Json | Output::Jsonl => sample.to_string(),
             };
@@ -76,18 +78,54 @@ fn closed(error: io::Error) -> Failure {
     Failure::new(exit, format!("stdout: {error}"))
 }
 
-/// Writes time, tag, value, unit and quality; `width` grows to that of the longest tag.
-fn words(sample: &Value, width: &mut usize, reader: &Reader) -> String {
+/// The widest cells so far, in characters: lines stand below each other.
+#[derive(Debug, Default)]
+struct Widths {
+    tag: usize,
+    value: usize,
+    unit: usize,
+}
+
+impl Widths {
+    /// A value wider than this moves its own line, not all that follow.
+    const VALUE_MAX: usize = 16;
+
+    fn grow<'a>(&mut self, samples: impl Iterator<Item = &'a Value>, reader: &Reader) {
+        for sample in samples {
+            let width = |name: &str| {
+                let value = sample.get(name).unwrap_or(&Value::Null);
+                cell(name, value, reader).chars().count()
+            };
+            self.tag = self.tag.max(width("tag"));
+            self.unit = self.unit.max(width("unit"));
+            let value = width("value");
+            if value <= Self::VALUE_MAX {
+                self.value = self.value.max(value);
+            }
+        }
+    }
+}
+
+/// Writes time, tag, value, unit and quality on one line.
+fn words(sample: &Value, widths: &Widths, look: Look, reader: &Reader) -> String {
     let get = |name: &str| sample.get(name).unwrap_or(&Value::Null);
     let at = if get("source_ts").is_null() { get("received_ts") } else { get("source_ts") };
     let at: Option<jiff::Timestamp> = at.as_str().and_then(|text| text.parse().ok());
     let at = at.map(|at| at.to_zoned(reader.zone.clone()).strftime("%H:%M:%S%.3f").to_string());
-    let tag = cell("tag", get("tag"), reader);
-    *width = (*width).max(tag.chars().count());
-    let (value, unit) = (cell("value", get("value"), reader), cell("unit", get("unit"), reader));
-    let (at, quality) = (at.unwrap_or_default(), cell("quality", get("quality"), reader));
-    let width = *width;
-    format!("{at:12}  {tag:width$}  {value:>12} {unit:6}  {quality}").trim_end().to_owned()
+    let [tag, value, unit, quality] =
+        ["tag", "value", "unit", "quality"].map(|name| cell(name, get(name), reader));
+    let Widths { tag: tag_width, value: value_width, unit: unit_width } = *widths;
+    let line = format!(
+        "{:12}  {tag:tag_width$}  {value:>value_width$} {unit:unit_width$}  {quality}",
+        at.unwrap_or_default()
+    );
+    let line = line.trim_end();
+    match look.columns.map(usize::from) {
+        Some(columns) if line.chars().count() > columns => {
+            line.chars().take(columns.saturating_sub(3)).collect::<String>() + "..."
+        }
+        _ => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -107,9 +145,32 @@ mod tests {
             "tag": "a/b", "value": "x\ny\u{1b}[2J", "unit": "degC", "quality": "Good",
             "received_ts": "2026-06-30T12:00:00.250Z"
         });
-        let mut width = 0;
-        let line = words(&sample, &mut width, &reader);
-        assert_eq!(line, "12:00:00.250  a/b  x\\ny\\u{001b}[2J degC    Good");
-        assert_eq!(width, 3);
+        let mut widths = Widths::default();
+        widths.grow([&sample].into_iter(), &reader);
+        let line = words(&sample, &widths, Look::PLAIN, &reader);
+        assert_eq!(line, "12:00:00.250  a/b  x\\ny\\u{001b}[2J degC  Good");
+    }
+
+    #[test]
+    fn lines_stand_below_each_other_and_end_at_the_edge_of_a_terminal() {
+        let reader = Reader { zone: jiff::tz::TimeZone::UTC, ..Reader::here() };
+        let sample = |tag: &str, value: Value| {
+            json!({"tag": tag, "value": value, "unit": "", "quality": "Good",
+                "received_ts": "2026-06-30T12:00:00Z"})
+        };
+        let samples = [
+            sample("a", json!(1.5)),
+            sample("a/b", json!(600)),
+            sample("c", json!([1.0, 2.0, 3.0, 4.0])),
+        ];
+        let mut widths = Widths::default();
+        widths.grow(samples.iter(), &reader);
+        let look = Look { columns: Some(34), ..Look::PLAIN };
+        let lines = samples.each_ref().map(|one| words(one, &widths, look, &reader));
+        let at = "12:00:00.000";
+        assert_eq!(lines[0], format!("{at}  a    1.5   Good"));
+        assert_eq!(lines[1], format!("{at}  a/b  600   Good"));
+        assert_eq!(lines[2], format!("{at}  c    1.0, 2.0, 3...."));
+        assert_eq!(lines[2].chars().count(), 34);
     }
 }

@@ -182,6 +182,8 @@ mod tests {
         let show = |value: Value| cell("value", &value, &reader());
         assert_eq!(show(json!(f64::from(600.2_f32))), "600.2");
         assert_eq!(show(json!(63.3)), "63.3");
+        let sent = json!(f64::from(21.86_f32)).to_string();
+        assert_eq!(show(serde_json::from_str(&sent).unwrap()), "21.86");
         assert_eq!(show(json!(504.225_166_086_872_2)), "504.2251660868722");
         assert_eq!(show(json!([20.0, -0.0, 1e300])), "20.0, 0.0, 1e300");
         assert_eq!(show(json!(f64::from(f32::MAX))), "3.4028235e38");

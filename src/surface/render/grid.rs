@@ -4,12 +4,14 @@ use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Widt
 
 use super::look::{Look, Paint};
 
-/// A column narrower than this breaks words rather than lines; such a table is no table.
-const COLUMN_CHARS_MIN: u16 = 10;
-/// Columns whose text has places to break it give way down to this before others do.
-const BROKEN_CHARS_MIN: u16 = 16;
-/// A wider column of a table that doesn't fit goes below its rows.
+/// Columns whose text has places to break it are narrowed down to this, others never.
+const COLUMN_CHARS_MIN: u16 = 24;
+/// A table of fewer columns is none: its items are shown one below the other.
+const COLUMNS_MIN: usize = 2;
+/// A wider column of a table that doesn't fit goes below its rows, and so do its last columns.
 const NOTE_CHARS_MIN: u16 = 40;
+/// On the narrowest terminals a value still gets this.
+const VALUE_CHARS_MIN: u16 = 10;
 /// A cell's own space: one character left and one right.
 const PADDING: u16 = 2;
 
@@ -33,23 +35,28 @@ impl Grid {
         look.columns.is_none_or(|columns| total(&self.widths()) <= columns)
     }
 
-    /// Writes the table as lines; `None` where even wrapped cells don't fit.
+    /// Writes the table as lines; `None` where it is too wide for a table.
     pub(super) fn lines(self, look: Look) -> Option<Vec<String>> {
         let widths = self.widths();
         let Some(columns) = look.columns.filter(|columns| total(&widths) > *columns) else {
             return Some(self.write(&widths, look, &Self::default()));
         };
-        let mut at = 0;
-        let is_kept: Vec<bool> = widths
-            .iter()
-            .map(|width| {
-                at += 1;
-                at == 1 || *width <= NOTE_CHARS_MIN
-            })
-            .collect();
-        let (table, notes) = self.parted(&is_kept);
-        let widths = table.fitted(columns)?;
-        Some(table.write(&widths, look, &notes))
+        let mut kept: Vec<bool> = widths.iter().map(|width| *width <= NOTE_CHARS_MIN).collect();
+        if let Some(key) = kept.first_mut() {
+            *key = true;
+        }
+        loop {
+            let (table, notes) = self.parted(&kept);
+            if let Some(widths) = table.fitted(columns) {
+                return Some(table.write(&widths, look, &notes));
+            }
+            // Tools define what matters most first.
+            let last = kept.iter_mut().rev().find(|is_kept| **is_kept)?;
+            *last = false;
+            if kept.iter().filter(|is_kept| **is_kept).count() < COLUMNS_MIN {
+                return None;
+            }
+        }
     }
 
     fn write(&self, widths: &[u16], look: Look, notes: &Self) -> Vec<String> {
@@ -75,33 +82,28 @@ impl Grid {
         };
         let breaking: Vec<bool> = (0..widths.len()).map(breaks).collect();
         let widest = widths.iter().copied().max().unwrap_or_default();
-        let narrowed = |cap: u16, are_all: bool| -> Vec<u16> {
-            let one = |(width, breaks): (&u16, &bool)| match are_all || *breaks {
+        let narrowed = |cap: u16| -> Vec<u16> {
+            let one = |(width, breaks): (&u16, &bool)| match *breaks {
                 true => (*width).min(cap),
                 false => *width,
             };
             widths.iter().zip(&breaking).map(one).collect()
         };
-        let gently = (BROKEN_CHARS_MIN..=widest).rev().map(|cap| narrowed(cap, false));
-        let all = (COLUMN_CHARS_MIN..=widest).rev().map(|cap| narrowed(cap, true));
-        std::iter::once(widths.clone())
-            .chain(gently)
-            .chain(all)
-            .find(|widths| total(widths) <= columns)
+        let narrower = (COLUMN_CHARS_MIN..widest).rev().map(narrowed);
+        std::iter::once(widths.clone()).chain(narrower).find(|widths| total(widths) <= columns)
     }
 
     /// Parts the columns that are kept from the others.
-    fn parted(self, is_kept: &[bool]) -> (Self, Self) {
-        fn part<T>(items: Vec<T>, is_kept: &[bool]) -> (Vec<T>, Vec<T>) {
-            let (kept, others): (Vec<_>, Vec<_>) =
-                items.into_iter().zip(is_kept).partition(|(_, is_kept)| **is_kept);
-            let bare = |pairs: Vec<(T, &bool)>| pairs.into_iter().map(|(item, _)| item).collect();
-            (bare(kept), bare(others))
+    fn parted(&self, kept: &[bool]) -> (Self, Self) {
+        fn chosen<T: Clone>(items: &[T], kept: &[bool], wanted: bool) -> Vec<T> {
+            let pairs = items.iter().zip(kept);
+            pairs.filter(|(_, is_kept)| **is_kept == wanted).map(|(item, _)| item.clone()).collect()
         }
-        let (heads, other_heads) = part(self.heads, is_kept);
-        let (rows, other_rows) =
-            self.rows.into_iter().map(|row| part(row, is_kept)).unzip::<_, _, Vec<_>, Vec<_>>();
-        (Self { heads, rows }, Self { heads: other_heads, rows: other_rows })
+        let part = |wanted| Self {
+            heads: chosen(&self.heads, kept, wanted),
+            rows: self.rows.iter().map(|row| chosen(row, kept, wanted)).collect(),
+        };
+        (part(true), part(false))
     }
 
     /// Gives what each column needs, in terminal cells.
@@ -121,7 +123,7 @@ pub(super) fn pairs(rows: &[Vec<Slot>], look: Look) -> Vec<String> {
     let mut widths = grid.widths();
     if let (Some(columns), [name, value]) = (look.columns, widths.as_mut_slice()) {
         let room = columns.saturating_sub(*name + 2 * PADDING);
-        *value = (*value).min(room.max(COLUMN_CHARS_MIN));
+        *value = (*value).min(room.max(VALUE_CHARS_MIN));
     }
     rows.iter().flat_map(|row| laid(row, &widths, look)).collect()
 }
@@ -144,7 +146,7 @@ pub(super) fn joined(
                 let width = u16::try_from(room).unwrap_or(u16::MAX).saturating_sub(PADDING);
                 let slot = Slot { text, colour: None };
                 let plain = Look { paint: Paint::Plain, ..look };
-                let wrapped = laid(&[slot], &[width.max(COLUMN_CHARS_MIN)], plain);
+                let wrapped = laid(&[slot], &[width.max(VALUE_CHARS_MIN)], plain);
                 lines.extend(wrapped.iter().map(|line| line.trim().to_owned()));
             }
             _ => lines.push(text),
@@ -234,14 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_columns_give_way_first_and_hopeless_tables_are_none() {
-        let word = |chars: usize| "x".repeat(chars);
-        let (short, long, longer) = (word(4), word(30), word(38));
-        let wide = grid(&[&[&short, &long, &longer]]);
-        assert_eq!(wide.fitted(60).unwrap(), [4, 25, 25]);
-        assert_eq!(wide.fitted(20), None);
+    fn texts_with_breaks_give_way_first_then_the_last_columns() {
+        let word = "x".repeat(30);
+        assert_eq!(grid(&[&[&word, &word]]).fitted(60), None);
         let path = "site/line1/filler/motor_temperature";
-        assert_eq!(grid(&[&[path, &long]]).fitted(60).unwrap(), [26, 30]);
+        assert_eq!(grid(&[&[path, &word]]).fitted(60).unwrap(), [26, 30]);
+        let rows: &[&[&str]] = &[&[&word, "12345", "6789"]];
+        let lines = grid(rows).lines(look(41)).unwrap();
+        assert_eq!(lines.get(1).unwrap(), &format!(" {word}  12345"));
+        assert_eq!(lines.get(2).unwrap(), "    c: 6789");
+        assert_eq!(grid(rows).lines(look(30)), None);
     }
 
     #[test]
