@@ -88,7 +88,7 @@ pub(super) fn reading(
     NodeReading {
         item: item.clone(),
         value: value.map_or(Value::Null, |value| converter.value(value)),
-        data_type: value.map_or_else(|| Arc::from(""), values::type_name),
+        data_type: Arc::from(value.map_or("", values::type_name)),
         quality: values::quality(answer),
         source_ts: answer.source_timestamp.as_ref().and_then(values::instant),
         received_ts,
