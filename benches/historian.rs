@@ -282,7 +282,8 @@ fn main() -> Result<()> {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let path = |name: &str| dir.path().join(name);
     println!(
-        "| way of writing | samples | payload B | written B | on disk B | ns | commit ms, med / max |"
+        "| way of writing | samples | payload B | written B | on disk B | ns \
+         | commit ms, med / max |"
     );
     println!("|---|---|---|---|---|---|---|");
 

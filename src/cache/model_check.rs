@@ -26,7 +26,10 @@ impl Word for loom::sync::atomic::AtomicU64 {
 }
 
 macro_rules! modelled {
-    ($(#[$doc:meta])* $name:ident, $publish:ident, release: $release:expr, acquire: $acquire:expr) => {
+    (
+        $(#[$doc:meta])* $name:ident, $publish:ident, release: $release:expr,
+        acquire: $acquire:expr
+    ) => {
         $(#[$doc])*
         enum $name {}
 

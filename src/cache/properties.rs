@@ -281,7 +281,9 @@ fn assert_part_of(got: &BTreeMap<TagId, Vec<Sample>>, all: &BTreeMap<TagId, Vec<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64, failure_persistence: None, ..Default::default()
+    })]
 
     #[test]
     fn within_its_groups_every_sample_is_shown_delivered_and_taken_or_counted(

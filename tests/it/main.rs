@@ -6,7 +6,23 @@
     reason = "a test that panics says where and why"
 )]
 
+mod bad_input;
+mod cli;
+mod collector;
+mod counter;
+mod demand;
+mod device;
+mod doors;
+mod faults;
 mod golden;
+mod lifetime;
+mod modbus;
+mod opcua;
 mod peer;
+mod plant;
+mod sdk;
+mod sdk_tools;
+mod serial;
 mod tidy;
 mod wait;
+mod wire;

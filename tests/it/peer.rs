@@ -114,36 +114,56 @@ pub(crate) fn modbus_serial() -> Peer {
     })
 }
 
-/// A serial line with pymodbus as RTU slave at its far end.
+/// asyncua at `/tree`, with the nodes of a plan as `opcua_tree_server.py` reads it.
+pub(crate) fn opcua_tree(plan: &serde_json::Value) -> Peer {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), plan.to_string()).unwrap();
+    Peer::on_free_port("opcua-tree", |port| {
+        let mut words = python("opcua", "opcua_tree_server.py");
+        words.extend(["--port".to_owned(), port.to_string(), text(file.path())]);
+        words
+    })
+}
+
+/// A serial line, and what keeps it and its far end alive.
 pub(crate) struct SerialLine {
     /// The terminal at our end.
     pub(crate) near: PathBuf,
-    _slave: Peer,
-    _line: Peer,
+    _processes: Vec<Peer>,
     _folder: tempfile::TempDir,
 }
 
 /// pymodbus as RTU slave (units 1 and 2, 19200 8N1) behind a pair of pseudo-terminals.
 pub(crate) fn pymodbus_rtu() -> SerialLine {
-    let (line, folder) = terminals();
+    let folder = tempfile::tempdir().unwrap();
+    let [near, far] = ["near", "far"].map(|name| folder.path().join(name));
+    let end = |path: &Path| format!("PTY,link={},raw,echo=0", path.display());
+    let line = socat(&end(&near), &end(&far), &[&near, &far]);
     let mut words = python("modbus", "modbus_pymodbus_server.py");
-    words.extend(["--serial".to_owned(), text(&folder.path().join("far"))]);
+    words.extend(["--serial".to_owned(), text(&far)]);
     let slave = Peer::start("pymodbus-rtu", &words, 0).unwrap_or_else(|why| panic!("{why}"));
-    SerialLine { near: folder.path().join("near"), _slave: slave, _line: line, _folder: folder }
+    SerialLine { near, _processes: vec![slave, line], _folder: folder }
 }
 
-/// Two terminals joined back to back: `near` and `far` in the folder.
-pub(crate) fn terminals() -> (Peer, tempfile::TempDir) {
+/// A serial line whose far end is a TCP port of 127.0.0.1.
+pub(crate) fn terminal_before(port: u16) -> SerialLine {
     let folder = tempfile::tempdir().unwrap();
-    let end = |name| format!("PTY,link={},raw,echo=0", folder.path().join(name).display());
-    // socat says nothing when it is ready: the two links are the sign.
-    let script = r#"socat "$1" "$2" & until [ -e "$3" ] && [ -e "$4" ]; do sleep 0.05; done
-        echo READY; wait"#;
-    let paths = ["near", "far"].map(|name| text(&folder.path().join(name)));
-    let words = ["bash", "-c", script, "socat", &end("near"), &end("far"), &paths[0], &paths[1]]
-        .map(str::to_owned);
-    let line = Peer::start("socat", &words, 0).unwrap_or_else(|why| panic!("{why}"));
-    (line, folder)
+    let near = folder.path().join("near");
+    let end = format!("PTY,link={},raw,echo=0", near.display());
+    let line = socat(&end, &format!("TCP:127.0.0.1:{port}"), &[&near]);
+    SerialLine { near, _processes: vec![line], _folder: folder }
+}
+
+/// Joins two ends. socat says nothing when it is ready: the links it makes are the sign.
+fn socat(one: &str, other: &str, links: &[&Path]) -> Peer {
+    let script = r#"socat "$1" "$2" &
+        shift 2
+        for link; do until [ -e "$link" ]; do sleep 0.05; done; done
+        echo READY
+        wait"#;
+    let mut words = ["bash", "-c", script, "socat", one, other].map(str::to_owned).to_vec();
+    words.extend(links.iter().map(|link| text(link)));
+    Peer::start("socat", &words, 0).unwrap_or_else(|why| panic!("{why}"))
 }
 
 impl Peer {

@@ -262,7 +262,8 @@ impl Link {
             tokio::select! {
                 _ = self.session.wait_for_connection() => Ok(()),
                 ended = ended.wait_for(Option::is_some) => {
-                    Err(ended.ok().and_then(|status| *status).unwrap_or(StatusCode::BadNotConnected))
+                    let status = ended.ok().and_then(|status| *status);
+                    Err(status.unwrap_or(StatusCode::BadNotConnected))
                 }
             }
         };
@@ -273,7 +274,9 @@ impl Link {
                 ErrorKind::Timeout,
                 "the server accepts the connection and does not open a session in time",
             )
-            .hint("the server may be overloaded or out of sessions; raise timeout_ms if it is only slow")),
+            .hint(
+                "the server may be overloaded or out of sessions; raise timeout_ms if it is slow",
+            )),
         }
     }
 

@@ -306,7 +306,8 @@ mod tests {
         let broken = serde_json::json!({"host": "h", "security_policy": "Basic128Rsa15"});
         assert_eq!(read(broken).unwrap_err()[0].key, "security_policy");
         let both = serde_json::json!({
-            "host": "h", "security_mode": "SignAndEncrypt", "security_policy": "aes256_sha256_rsapss"
+            "host": "h", "security_mode": "SignAndEncrypt",
+            "security_policy": "aes256_sha256_rsapss"
         });
         assert_eq!(read(both).unwrap().policy, SecurityPolicy::Aes256Sha256RsaPss);
     }

@@ -47,7 +47,8 @@ const STANDARD: &[Standard] = &[
             ("Description", 21, -1),
         ],
     ),
-    (7594, 8251, &[("Value", 8, -1), ("DisplayName", 21, -1), ("Description", 21, -1)]), // EnumValueType
+    // EnumValueType
+    (7594, 8251, &[("Value", 8, -1), ("DisplayName", 21, -1), ("Description", 21, -1)]),
     (8912, 8917, &[("Offset", 4, -1), ("DaylightSavingInOffset", 1, -1)]), // TimeZoneDataType
     (
         338, // BuildInfo

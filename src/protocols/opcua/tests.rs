@@ -302,9 +302,9 @@ async fn a_refused_login_fails_at_once_and_says_so() {
 #[tokio::test]
 async fn an_untrusted_server_is_refused_until_somebody_trusts_it() {
     let plant = Plant::start(|_| {}).await;
-    let sealed = json!({
-        "security_mode": "SignAndEncrypt", "security_policy": "Basic256Sha256", "username": "operator"
-    });
+    let policy = "Basic256Sha256";
+    let sealed = json!({"security_mode": "SignAndEncrypt", "security_policy": policy,
+        "username": "operator"});
     let mut rig = Rig::new(plant.port, sealed, Some("secret"));
     let error = rig.open().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::CertificateRejected);
@@ -496,6 +496,5 @@ async fn a_call_that_nobody_waits_for_leaves_no_subscription_behind() {
     timeout(Duration::from_secs(5), proxy.tap.closed(2)).await.expect("both are closed");
     assert!(proxy.tap.messages() >= before + 3);
     // What was paid for as the call was cut off may never have been sent.
-    let (paid, sent) = (rig.meter.report().sent, proxy.tap.messages());
-    assert!((sent..=sent + 1).contains(&paid), "{sent} sent, {paid} paid for");
+    assert!(rig.meter.report().sent - proxy.tap.messages() <= 1);
 }

@@ -187,9 +187,20 @@ fn interrupted() -> Failure {
 /// What the command line asks for.
 #[derive(Debug)]
 enum Asked {
-    Call { name: &'static str, audience: Audience, within: Duration, arguments: Map<String, Value> },
-    Tail { pattern: String, polls: Option<u32> },
-    Trust { fingerprint: String },
+    Call {
+        name: &'static str,
+        audience: Audience,
+        /// How long it may take.
+        within: Duration,
+        arguments: Map<String, Value>,
+    },
+    Tail {
+        pattern: String,
+        polls: Option<u32>,
+    },
+    Trust {
+        fingerprint: String,
+    },
 }
 
 impl Asked {

@@ -121,6 +121,9 @@ async fn listen(
     };
     let (reply, mut provenance) = ask_device(target, call, question).await?;
     let Reply::Readings(arrived) = reply.as_ref() else { return Err(mismatched()) };
+    if let Some(error) = arrived.first().and_then(|reading| reading.error.clone()) {
+        return Err(error.into());
+    }
     let mut all = heard;
     all.extend(arrived.iter().cloned());
     provenance.age_ms = super::oldest(&all).or(Some(0));

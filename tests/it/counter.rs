@@ -1,0 +1,148 @@
+//! A TCP proxy that counts the protocol messages that go to a device.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How to find where a message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// MBAP: six bytes, of which the last two say how many follow.
+    Modbus,
+    /// OPC UA TCP: eight bytes, of which the last four say the length of all (Part 6, 7.1.2.2).
+    OpcUa,
+}
+
+impl Framing {
+    const fn header(self) -> usize {
+        match self {
+            Self::Modbus => 6,
+            Self::OpcUa => 8,
+        }
+    }
+
+    fn length(self, header: &[u8]) -> usize {
+        match self {
+            Self::Modbus => 6 + usize::from(u16::from_be_bytes([header[4], header[5]])),
+            Self::OpcUa => {
+                let bytes = [header[4], header[5], header[6], header[7]];
+                usize::try_from(u32::from_le_bytes(bytes)).unwrap()
+            }
+        }
+    }
+
+    /// Tells whether a chunk ends its message.
+    fn is_final(self, header: &[u8]) -> bool {
+        self == Self::Modbus || header[3] != b'C'
+    }
+}
+
+struct Shared {
+    framing: Framing,
+    target: u16,
+    messages: AtomicU64,
+    connections: AtomicU64,
+    whole: AtomicBool,
+    cut: watch::Sender<()>,
+}
+
+/// The proxy, gone when this is dropped.
+pub(crate) struct Counter {
+    /// Where it listens on 127.0.0.1.
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+    accept: AbortHandle,
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+impl Counter {
+    /// Starts a proxy before a port of 127.0.0.1.
+    pub(crate) async fn before(target: u16, framing: Framing) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            framing,
+            target,
+            messages: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            whole: AtomicBool::new(true),
+            cut: watch::channel(()).0,
+        });
+        let accepting = shared.clone();
+        let accept = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                if accepting.whole.load(SeqCst) {
+                    connections.spawn(pump(stream, accepting.clone()));
+                }
+            }
+        });
+        Self { port, shared, accept: accept.abort_handle() }
+    }
+
+    /// Gives how many messages went to the device so far.
+    pub(crate) fn messages(&self) -> u64 {
+        self.shared.messages.load(SeqCst)
+    }
+
+    /// Gives how many connections reached the device so far.
+    pub(crate) fn connections(&self) -> u64 {
+        self.shared.connections.load(SeqCst)
+    }
+
+    /// Ends every connection, and every later one at once, until [`Self::mend`].
+    pub(crate) fn cut(&self) {
+        self.shared.whole.store(false, SeqCst);
+        self.shared.cut.send_replace(());
+    }
+
+    /// Lets connections through again.
+    pub(crate) fn mend(&self) {
+        self.shared.whole.store(true, SeqCst);
+    }
+}
+
+async fn pump(near: TcpStream, shared: Arc<Shared>) {
+    let Ok(far) = TcpStream::connect(("127.0.0.1", shared.target)).await else { return };
+    shared.connections.fetch_add(1, SeqCst);
+    let mut cut = shared.cut.subscribe();
+    let (near_read, mut near_write) = near.into_split();
+    let (mut far_read, far_write) = far.into_split();
+    tokio::select! {
+        () = count(near_read, far_write, &shared) => {}
+        _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+        _ = cut.changed() => {}
+    }
+}
+
+/// Carries messages to the device one by one, counting each before it goes.
+async fn count(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) {
+    loop {
+        let mut frame = vec![0; shared.framing.header()];
+        if near.read_exact(&mut frame).await.is_err() {
+            return;
+        }
+        let (length, ends) = (shared.framing.length(&frame), shared.framing.is_final(&frame));
+        let head = frame.len();
+        frame.resize(length.max(head), 0);
+        if near.read_exact(&mut frame[head..]).await.is_err() {
+            return;
+        }
+        if ends {
+            shared.messages.fetch_add(1, SeqCst);
+        }
+        if far.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+}

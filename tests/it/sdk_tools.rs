@@ -1,0 +1,143 @@
+//! Every tool, right and wrong, through the official Python and TypeScript clients.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::collector::{Collector, good_tags};
+use crate::golden::matches;
+use crate::peer;
+use crate::plant::{Endpoint, plant};
+use crate::sdk::{Sdk, SdkClient};
+
+/// For each tool: right arguments, a pointer into the answer and the value there, wrong arguments.
+fn cases() -> Vec<(&'static str, Value, &'static str, Value, Value)> {
+    let sum = json!({"addresses": [100], "thresholds": {"100": {"alarm_high": 100}}});
+    let health =
+        json!({"node_ids": ["ns=2;s=Zoo.U16"], "thresholds": {"ns=2;s=Zoo.U16": {"warn_high": 1}}});
+    let node = json!({"node_id": "ns=2;s=Zoo.F32"});
+    let bad_node = json!({"node_id": "ns=2;q=1"});
+    let some = |n: &str| json!({"node_id": n, "samples": 2, "interval_ms": 50});
+    let unknown = json!({"no_such_argument": 1});
+    vec![
+        ("protocols_supported", json!({}), "/tool", json!("ot-aiops"), unknown.clone()),
+        ("modbus_read_holding", json!({"address": 9}), "/raw_registers/0", json!(9), json!({})),
+        ("modbus_read_input", json!({"address": 1}), "/decoded/0", json!(65534), json!({})),
+        ("modbus_read_coils", json!({"address": 1}), "/bits/0", json!(false), json!({})),
+        ("modbus_read_discrete", json!({"address": 1}), "/bits/0", json!(true), json!({})),
+        ("modbus_health_summary", sum, "/overall", json!("alarm"), json!({"addresses": "x"})),
+        ("opcua_server_info", json!({}), "/namespaces/2", json!("urn:sim"), unknown.clone()),
+        ("opcua_browse", json!({}), "/nodes/0/node_id", json!("i=85"), bad_node.clone()),
+        ("opcua_read_node", node, "/value", json!(1.5), bad_node.clone()),
+        (
+            "opcua_read_many",
+            json!({"node_ids": ["ns=2;s=Zoo.U64"]}),
+            "/items/0/value",
+            json!(u64::MAX),
+            json!({"node_ids": 7}),
+        ),
+        ("opcua_subscribe_sample", some("ns=2;s=Zoo.F32"), "/collected", json!(2), json!({})),
+        ("opcua_read_alarms", json!({}), "/endpoint", json!("srv"), bad_node.clone()),
+        ("health_summary", health, "/overall", json!("warn"), json!({"node_ids": 7})),
+        ("anomaly_scan", some("ns=2;s=Zoo.F32"), "/mean", json!(1.5), bad_node),
+        ("tag_find", json!({"text": "nine"}), "/tags/0/tag", json!("nine"), json!({"limit": -1})),
+        ("tag_read", json!({"tags": ["nine"]}), "/items/0/value", json!(9), json!({"tags": [1]})),
+        ("tag_history", json!({"tag": "nine", "since": "-1h"}), "/tag", json!("nine"), json!({})),
+        (
+            "tag_stats",
+            json!({"tags": ["nine"], "since": "-1h"}),
+            "/items/0/min",
+            json!(9.0),
+            json!({"tags": ["nine"], "since": "soon"}),
+        ),
+        (
+            "tag_watch",
+            json!({"pattern": "nine", "wait_ms": 0}),
+            "/gap",
+            json!(0),
+            json!({"wait_ms": 99_999_999}),
+        ),
+        ("endpoint_status", json!({"endpoint": "plc"}), "", Value::Null, json!({"endpoint": "x"})),
+        ("plant_overview", json!({}), "", Value::Null, unknown),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tool_answers_right_and_wrong_through_every_official_client() {
+    let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
+    let config = plant(&[
+        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
+        Endpoint::opcua("srv", opcua.port, "/sim"),
+    ]);
+    let collector = Collector::start(&config).await;
+    good_tags(&collector.agent().await, &["nine"]).await;
+    for sdk in Sdk::ALL {
+        let mut client = SdkClient::start(sdk, &collector.bridge()).await;
+        let tools = client.tools().await;
+        let offered: BTreeSet<&str> = tools.iter().filter_map(|t| t["name"].as_str()).collect();
+        let tried: BTreeSet<&str> = cases().iter().map(|case| case.0).collect();
+        assert_eq!(offered, tried, "{sdk:?}: every tool on offer is tried, and no other");
+        for tool in &tools {
+            let name = &tool["name"];
+            assert_eq!(tool["outputSchema"]["type"], "object", "{name}");
+            assert!(tool["outputSchema"]["anyOf"].as_array().is_some_and(|a| a.len() == 2));
+            assert!(tool["annotations"]["readOnlyHint"].is_boolean(), "{name}: {tool}");
+            assert!(tool["description"].as_str().is_some_and(|d| !d.is_empty()), "{name}");
+        }
+        for (tool, right, pointer, value, wrong) in cases() {
+            let answer = client.call(tool, right).await.good();
+            let found = answer.pointer(pointer);
+            assert!(
+                value.is_null() || found.is_some_and(|found| matches(&value, found).is_ok()),
+                "{sdk:?} {tool}: {pointer} is {found:?}, not {value}: {answer}"
+            );
+            let answer = client.call(tool, wrong).await;
+            let code = answer.code();
+            let known = ["bad_arguments", "bad_address", "unknown_endpoint"];
+            assert!(known.contains(&code), "{sdk:?} {tool}: {}", answer.value);
+        }
+        let instructions = client.session["instructions"].as_str().unwrap_or_default();
+        let words = instructions.split_whitespace().count();
+        assert!((1..=200).contains(&words), "{sdk:?}: instructions of {words} words");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_toolsets_keep_to_their_size() {
+    let modbus = peer::pymodbus();
+    let collector = Collector::start(&plant(&[Endpoint::modbus("plc", modbus.port)])).await;
+    for (toolset, tokens_max) in [("core", 4_000), ("auto", 16_000)] {
+        let mut words = collector.bridge();
+        let at = words.iter().position(|word| word == "all").unwrap();
+        words[at] = toolset.to_owned();
+        let mut bridge = collector.program(&words[0]);
+        bridge.args(&words[1..]);
+        let client = crate::wire::Client::process(bridge).await;
+        let tools = client.tools().await;
+        let tokens = serde_json::to_string(&tools).unwrap().len() / 4;
+        assert!(!tools.is_empty() && tokens <= tokens_max, "{toolset}: {tokens} tokens");
+        let strange = tools.iter().find(|t| t["name"].as_str().unwrap().starts_with("opcua_"));
+        assert!(strange.is_none(), "{toolset}: no OPC UA is configured");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_resources_with_completion_through_the_official_clients() {
+    let modbus = peer::pymodbus();
+    let endpoint = Endpoint::modbus("plc", modbus.port).tag("line/a b/nine", "holding:9", "");
+    let collector = Collector::start(&plant(&[endpoint])).await;
+    good_tags(&collector.agent().await, &["line/a b/nine"]).await;
+    for sdk in Sdk::ALL {
+        let mut client = SdkClient::start(sdk, &collector.bridge()).await;
+        let templates = client.ask(json!({"list": "templates"})).await;
+        let template = templates["items"][0]["uriTemplate"].as_str().unwrap().to_owned();
+        assert!(template.starts_with("ot://tag/"), "{template}");
+        let read = client.ask(json!({"read": "ot://tag/line/a%20b/nine"})).await;
+        let text = read["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("{read}"));
+        let content: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(content["value"], 9, "{sdk:?}: {content}");
+        let ask = json!({"complete": {"uri": template, "name": "name", "value": "line/"}});
+        let completion = client.ask(ask).await;
+        assert_eq!(completion["completion"]["values"][0], "line/a b/nine", "{sdk:?}");
+    }
+}
