@@ -19,7 +19,7 @@ use crate::model::{Quality, Sample, TagId, Timestamp, Value};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastValue {
     /// They stay, with the outage's quality; what is Bad already or was restored stays as it
-    /// is, and a tag that was never read is waiting for its first data.
+    /// is, and a tag that was never read stays unread.
     Kept,
     /// They go.
     Dropped,
@@ -229,7 +229,9 @@ impl TagCache {
             LastValue::Kept => (before.clone(), quality),
         };
         let same_value = keep == LastValue::Kept || before == Value::Null;
-        Edge { value, quality, is_known: !is_first && same_value && quality == was }
+        // That a tag was never read needs no mark; one would make its neighbours look newer.
+        let is_known = same_value && quality == was;
+        Edge { value, quality, is_known: is_known && (!is_first || keep == LastValue::Kept) }
     }
 
     /// Forgets the past of tags whose own ring is full, before it loses its first row: what a
@@ -287,14 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_was_never_read_waits_for_its_first_data() {
+    fn a_tag_that_was_never_read_stays_so_and_its_restored_neighbour_keeps_its_age() {
         let cache = TagCache::new(CacheLimits::default());
-        let mut writer = cache.stream_group(&IDS);
-        writer.append_outage(at(1), LOST, LastValue::Kept);
-        assert_eq!(latest(&cache, IDS[0]), (Value::Null, Quality::BAD_WAITING_FOR_INITIAL_DATA));
-        assert_eq!(cache.latest(IDS[0]).unwrap().seen_uptime_ms, None);
-        writer.append_outage(at(2), LOST, LastValue::Kept);
-        assert_eq!(cache.window_last(IDS[0], 10).len(), 1);
+        let mut window = crate::model::Window::default();
+        let (value, quality) = (Value::I64(7), Quality::GOOD);
+        window.push(Sample { value, quality, source_ts: None, received_ts: at(1) });
+        cache.restore(IDS[0], &window);
+        let mut writer = cache.scan_group(&IDS);
+        writer.append_outage(at(9), LOST, LastValue::Kept);
+        assert_eq!(cache.latest(IDS[0]).unwrap().sample.received_ts, at(1));
+        assert_eq!(cache.latest(IDS[1]), None);
+        let bad = Quality::BAD_NO_COMMUNICATION;
+        writer.append_outage(at(10), bad, LastValue::Dropped);
+        assert_eq!(latest(&cache, IDS[1]), (Value::Null, bad));
     }
 
     #[test]
