@@ -14,6 +14,7 @@ use super::browse::{self, Walk};
 use super::errors;
 use super::history::{self, Past};
 use super::identify;
+use super::kinds::Kinds;
 use super::limits::Limits;
 use super::link::{Link, Opening};
 use super::listen;
@@ -132,7 +133,8 @@ impl Opcua {
         .await?;
         self.wire.settle(toll);
         let (limits, structures) = (self.limits.clone(), Arc::new(Structures::default()));
-        let mut live = Live { link, limits, structures, namespaces: Vec::new() };
+        let kinds = Kinds::default();
+        let mut live = Live { link, limits, structures, kinds, namespaces: Vec::new() };
         // The namespaces must be known before anything that needs them can be shared.
         let identity = {
             let caller = Caller { live: Arc::new(live), toll: toll.clone(), deadline };
@@ -188,6 +190,8 @@ impl Opcua {
         let received_ts = clock::now();
         for ((at, _), answer) in nodes.into_iter().zip(answers) {
             let Some(item) = self.plan.items.get(at) else { continue };
+            let name = answer.value.as_ref().map_or("", values::type_name);
+            caller.live.kinds.tell(item.tag, name, out);
             let value = converted(caller, &answer);
             let (value, quality) = pick(value, item.path.as_deref(), values::quality(&answer));
             out.readings.push(Reading {
@@ -299,7 +303,7 @@ fn answer(
     match ask {
         Ask::Connect => Box::pin(async { Ok(Reply::Connected) }),
         Ask::Block(_) => Box::pin(async { Err(unsupported()) }),
-        Ask::Read { refs } => Box::pin(read_many(caller, refs)),
+        Ask::Read { refs, .. } => Box::pin(read_many(caller, refs)),
         Ask::Identify => {
             Box::pin(async move { identify::identify(&caller).await.map(Reply::Identity) })
         }

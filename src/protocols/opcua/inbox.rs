@@ -37,6 +37,8 @@ pub(super) struct Arrived {
     pub(super) item: usize,
     pub(super) value: Value,
     pub(super) quality: Quality,
+    /// Empty where the value is null.
+    pub(super) type_name: &'static str,
     pub(super) source_ts: Option<Timestamp>,
     pub(super) received_ts: Timestamp,
     /// The variant, where it holds structures whose definition is still to be learnt.
@@ -176,6 +178,7 @@ impl Ear {
             item,
             value,
             quality: values::quality(&data),
+            type_name: data.value.as_ref().map_or("", values::type_name),
             source_ts: data.source_timestamp.as_ref().and_then(values::instant),
             received_ts,
             raw: data.value.filter(|_| !converter.missing.is_empty()),
@@ -215,7 +218,8 @@ impl OnSubscriptionNotificationCore for Ear {
         let data = notification.notification_data.unwrap_or_default();
         self.count_gap(notification.sequence_number, !data.is_empty());
         if data.is_empty() {
-            return;
+            // What has not come has not changed: that is news as well.
+            return self.health.wake();
         }
         let received_ts = clock::now();
         for object in data {
@@ -234,7 +238,7 @@ mod tests {
     fn arrived(item: usize, value: Value) -> Arrived {
         let received_ts = Timestamp::from_millis(0);
         let quality = Quality::GOOD;
-        Arrived { item, value, quality, source_ts: None, received_ts, raw: None }
+        Arrived { item, value, quality, type_name: "", source_ts: None, received_ts, raw: None }
     }
 
     #[test]

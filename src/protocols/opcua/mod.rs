@@ -15,6 +15,7 @@ mod identify;
 mod inbox;
 mod instances;
 mod judge;
+mod kinds;
 mod limits;
 mod link;
 mod listen;

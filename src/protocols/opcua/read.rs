@@ -96,7 +96,7 @@ pub(super) fn reading(
             quality
         },
         value,
-        data_type: variant.map_or_else(|| Arc::from(""), values::type_name),
+        data_type: Arc::from(variant.map_or("", values::type_name)),
         source_ts: answer.source_timestamp.as_ref().and_then(values::instant),
         received_ts,
         error: None,

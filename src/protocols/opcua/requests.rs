@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::errors;
+use super::kinds::Kinds;
 use super::limits::{Limit, Limits, Terms, in_chunks};
 use super::link::Link;
 use super::structures::Structures;
@@ -29,6 +30,7 @@ pub(super) struct Live {
     pub(super) link: Link,
     pub(super) limits: Arc<Limits>,
     pub(super) structures: Arc<Structures>,
+    pub(super) kinds: Kinds,
     /// The NamespaceArray as this session read it.
     pub(super) namespaces: Vec<Arc<str>>,
 }

@@ -170,6 +170,7 @@ impl Standing {
                 item,
                 value: Value::Null,
                 quality: Quality::from_status(status.bits()),
+                type_name: "",
                 source_ts: None,
                 received_ts: clock::now(),
                 raw: None,
@@ -215,6 +216,7 @@ impl Standing {
             read::learn(caller, unread).await;
             for sample in samples {
                 let Some(item) = plan.items.get(sample.item) else { continue };
+                caller.live.kinds.tell(item.tag, sample.type_name, out);
                 let value = match &sample.raw {
                     Some(raw) => Converter::new(&caller.live.structures).value(raw),
                     None => sample.value,
