@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::address::{self, ADDRESSES, Area, Point};
 use super::memory::Memory;
-use super::plan::{self, Group, Request};
+use super::plan::{self, Group, Holes, Request};
 use super::scan::{self, Outcome, Pass};
 use super::session::Session;
 use super::settings::{Line, unit_fault};
@@ -23,7 +23,11 @@ use crate::model::{DataType, Quality, Tag, TagId, UnitId, Value, WordOrder};
 /// One call reads at most this many addresses, as the reference's bulk read does.
 const READ_REFS_MAX: usize = 100;
 
-/// One unit's tags of one scan class.
+/// One slice is read without a pause, and calls wait for it: so many requests are the default
+/// burst, half a second at the default budget. The rest of a scan is further slices.
+const SLICE_REQUESTS_MAX: usize = 10;
+
+/// One unit's tags of one scan class, or a part of them.
 struct Work {
     unit: UnitId,
     scan_ms: u32,
@@ -44,7 +48,7 @@ impl Work {
     }
 }
 
-/// Sorts tags into one piece of work per unit and scan class.
+/// Sorts tags by unit and scan class into pieces of work of so many requests.
 fn divide<'a>(
     tags: impl IntoIterator<Item = (TagId, &'a Tag)>,
     line: &Line,
@@ -58,14 +62,27 @@ fn divide<'a>(
             Err(error) => rejected.push((id, error)),
         }
     }
-    let work = sorted.into_iter().map(|((unit, scan_ms), mut members)| {
+    let work = sorted.into_iter().flat_map(|((unit, scan_ms), mut members)| {
         members.sort_by_key(|(point, id)| (point.area, point.start, point.width, *id));
-        let (points, tags) = members.into_iter().unzip();
-        let mut work = Work { unit, scan_ms, tags, points, groups: Vec::new(), generation: 0 };
-        work.regroup(memory);
-        work
+        cut(members).into_iter().map(move |members| {
+            let (points, tags) = members.into_iter().unzip();
+            let mut work = Work { unit, scan_ms, tags, points, groups: Vec::new(), generation: 0 };
+            work.regroup(memory);
+            work
+        })
     });
     (work.collect(), rejected)
+}
+
+/// Cuts a scan into slices, between requests. What is learnt of the device moves no cut: a tag
+/// that changes its slice changes its ring.
+fn cut(members: Vec<(Point, TagId)>) -> Vec<Vec<(Point, TagId)>> {
+    let groups = plan::group(members.iter().map(|(point, _)| point).enumerate(), &Holes::default());
+    let slices = groups.chunks(SLICE_REQUESTS_MAX).map(|groups| {
+        let positions = groups.iter().flat_map(|group| &group.members);
+        positions.filter_map(|position| members.get(*position).copied()).collect()
+    });
+    slices.collect()
 }
 
 fn resolve(tag: &Tag, line: &Line) -> Result<Point, DriverError> {
@@ -172,7 +189,9 @@ impl Driver for Modbus {
             match ask {
                 Ask::Connect => self.session.check().map(|()| Reply::Connected),
                 Ask::Block(at) => self.block(&at, &toll, deadline).await.map(Reply::Block),
-                Ask::Read { refs } => self.read(&refs, &toll, deadline).await.map(Reply::Readings),
+                Ask::Read { refs, .. } => {
+                    self.read(&refs, &toll, deadline).await.map(Reply::Readings)
+                }
                 _ => Err(DriverError::new(
                     ErrorKind::Unsupported,
                     "Modbus has registers and bits, and nothing to browse or listen to",

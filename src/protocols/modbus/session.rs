@@ -87,7 +87,10 @@ impl Session {
         };
         let bytes = FRAME_BYTES_MAX.min(frame::answer_bytes(wrap, request) + 8);
         let patience = self.line.timeout + self.line.line_time(bytes);
-        let answer = link.exchange(wrap, request, patience, deadline).await?;
+        // What has been sent is waited for, even past the deadline: a device that is not given its
+        // time is not silent, and cutting it off costs the session.
+        let answered = deadline.max(Instant::now() + patience);
+        let answer = link.exchange(wrap, request, patience, answered).await?;
         self.link = Some(link);
         match answer {
             Answer::Data(data) => Ok(data),
