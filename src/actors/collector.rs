@@ -110,7 +110,8 @@ impl Collector {
             reloader: Mutex::new(None),
             setup,
         });
-        let wanted = deps.prepare(Restore::Tail)?;
+        let config = deps.config.read().clone();
+        let wanted = deps.prepare(&config, Restore::Tail)?;
         let args = RootArgs {
             historian: HistorianArgs {
                 store: deps.store.clone(),
@@ -178,16 +179,18 @@ impl Deps {
         let loaded = config::keep_last_good(loaded, &before);
         let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
-        *self.historian.history.lock() = loaded.history;
-        *self.config.write() = Arc::new(loaded);
-        let wanted = self.prepare(Restore::Nothing)?;
+        let history = loaded.history;
+        let loaded = Arc::new(loaded);
+        let wanted = self.prepare(&loaded, Restore::Nothing)?;
+        // Nothing can fail or be cut off between here and the message to the root.
+        *self.historian.history.lock() = history;
+        *self.config.write() = loaded;
         reconcile(root, wanted).await?;
         Ok(Reloaded { changes, problems })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.
-    fn prepare(&self, restore: Restore) -> Result<Vec<Connection>, SetupError> {
-        let config = self.config.read().clone();
+    fn prepare(&self, config: &Config, restore: Restore) -> Result<Vec<Connection>, SetupError> {
         let tags: Vec<&Arc<Tag>> = config.endpoints.iter().flat_map(|e| &e.tags).collect();
         let names: Vec<(TagName, Vec<TagName>)> =
             tags.iter().map(|tag| (tag.name.clone(), tag.was.clone())).collect();

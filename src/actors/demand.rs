@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::link::{Answer, AskError};
-use crate::driver::{Ask, DriverError, Reply, Toll};
+use crate::driver::{Ask, DriverError, ErrorKind, Reply, Toll};
 
 /// What became of a demand.
 #[derive(Debug, Clone)]
@@ -16,10 +16,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Turns it into the caller's answer; who joined caused no request.
-    pub(crate) fn into_answer(self, led: bool) -> Result<Answer, AskError> {
-        let requests = if led { self.requests } else { 0 };
-        self.result.map(|reply| Answer { reply, requests }).map_err(AskError::Driver)
+    /// Turns it into the caller's answer. Who joined caused no request; who led caused these
+    /// and those `before` them, which came to nothing.
+    pub(crate) fn into_answer(self, led: bool, before: u32) -> Result<Answer, AskError> {
+        let requests = if led { self.requests + before } else { before };
+        match self.result {
+            Ok(reply) => Ok(Answer { reply, requests }),
+            Err(error) => Err(AskError::Driver { error, requests }),
+        }
     }
 }
 
@@ -28,6 +32,7 @@ impl Outcome {
 pub(crate) struct Demand {
     pub(crate) ask: Ask,
     pub(crate) deadline: Instant,
+    /// Knows who waits, too.
     pub(crate) toll: Toll,
     done: watch::Sender<Option<Outcome>>,
     _permit: OwnedSemaphorePermit,
@@ -46,13 +51,30 @@ impl Demand {
 
     /// Tells whether nobody waits for it any more.
     pub(crate) fn is_abandoned(&self) -> bool {
-        // The table of demands under way holds one receiver of its own.
-        self.done.receiver_count() <= 1 || Instant::now() >= self.deadline
+        self.toll.is_abandoned() || Instant::now() >= self.deadline
     }
 
     /// Answers everyone who waits.
     pub(crate) fn answer(self, result: Result<Arc<Reply>, DriverError>) {
+        self.say(result);
+    }
+
+    fn say(&self, result: Result<Arc<Reply>, DriverError>) {
         let requests = self.toll.spent();
         self.done.send_replace(Some(Outcome { result, requests }));
+    }
+}
+
+impl Drop for Demand {
+    /// A demand that goes down with its poller is asked again of the next one, but the very one
+    /// that brought it down must not bring that down as well.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.say(Err(DriverError::new(
+                ErrorKind::Closed,
+                "the driver failed while it answered this call",
+            )
+            .hint("report the log of this endpoint; other calls go on")));
+        }
     }
 }

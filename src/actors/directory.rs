@@ -19,6 +19,11 @@ impl Directory {
         self.links.write().push(link.clone());
     }
 
+    /// Removes every connection: their pollers went down with their supervisor.
+    pub(crate) fn clear(&self) {
+        self.links.write().clear();
+    }
+
     /// Removes a connection.
     pub(crate) fn forget(&self, link: &Arc<Link>) {
         self.links.write().retain(|known| !Arc::ptr_eq(known, link));

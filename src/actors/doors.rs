@@ -45,9 +45,11 @@ impl Actor for Doors {
     ) -> Result<DoorsState, ActorProcessingErr> {
         let cancel = CancellationToken::new();
         let token = cancel.clone();
+        let asked = cancel.clone();
         let serving = tokio::spawn(async move {
             let ended = match tokio::spawn(serve(token)).await {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) if asked.is_cancelled() => return,
+                Ok(Ok(())) => "serving ended by itself".to_owned(),
                 Ok(Err(error)) => error,
                 Err(panic) => panic.to_string(),
             };

@@ -14,7 +14,7 @@ use super::connections::Connection;
 use super::directory::Directory;
 use super::link::Link;
 use super::observed::Fault;
-use super::poller::{Poller, PollerArgs, PollerMsg};
+use super::poller::{Poller, PollerArgs, PollerMsg, closing};
 use crate::cache::{LastValue, TagCache};
 use crate::clock;
 use crate::driver::{DriverError, ErrorKind};
@@ -77,6 +77,7 @@ impl Actor for Endpoints {
         args: EndpointsArgs,
     ) -> Result<EndpointsState, ActorProcessingErr> {
         let EndpointsArgs { cache, directory } = args;
+        directory.clear();
         Ok(EndpointsState { cache, directory, children: HashMap::new() })
     }
 
@@ -93,7 +94,7 @@ impl Actor for Endpoints {
                     tracing::debug!("nobody waits for the reconciliation");
                 }
             }
-            EndpointsMsg::Restart(name) => state.start(&me, &name).await,
+            EndpointsMsg::Restart(name) => state.start_again(&me, &name).await,
             EndpointsMsg::Shutdown(done) => {
                 let names: Vec<EndpointName> = state.children.keys().cloned().collect();
                 futures::future::join_all(state.children.values_mut().map(Child::close)).await;
@@ -121,31 +122,37 @@ impl Actor for Endpoints {
 
 impl EndpointsState {
     async fn reconcile(&mut self, me: &ActorRef<EndpointsMsg>, wanted: Vec<Connection>) {
+        let stays = |child: &Child| wanted.iter().any(|c| child.connection.is_same(c));
         let gone: Vec<EndpointName> = self
             .children
-            .keys()
-            .filter(|name| !wanted.iter().any(|c| c.spec.name == **name))
-            .cloned()
+            .iter()
+            .filter(|(_, child)| !stays(child))
+            .map(|(name, _)| name.clone())
             .collect();
-        for name in gone {
-            if let Some(mut child) = self.children.remove(&name) {
-                child.close().await;
-                self.directory.forget(&child.link);
-                self.cache.forget_endpoint(&name);
-            }
+        // All at once, and before anything starts: a device that hangs holds nobody up, and one
+        // that takes a single connection has it free for the endpoint that is to have it now.
+        let mut ending: Vec<Child> =
+            gone.iter().filter_map(|name| self.children.remove(name)).collect();
+        futures::future::join_all(ending.iter_mut().map(Child::close)).await;
+        for child in ending {
+            self.directory.forget(&child.link);
+            // What was read of another device, or in another plan, answers nobody any more.
+            self.cache.forget_endpoint(child.link.name());
         }
         for connection in wanted {
             let name = connection.spec.name.clone();
-            match self.children.get_mut(&name) {
-                Some(child) if child.connection.is_same(&connection) => continue,
-                Some(child) => {
-                    child.close().await;
-                    self.directory.forget(&child.link);
-                }
-                None => (),
+            if !self.children.contains_key(&name) {
+                self.adopt(connection);
+                self.start(me, &name).await;
             }
-            self.adopt(connection);
-            self.start(me, &name).await;
+        }
+    }
+
+    /// Starts a poller that is down; a reload may have started another one meanwhile.
+    async fn start_again(&mut self, me: &ActorRef<EndpointsMsg>, name: &EndpointName) {
+        let is_down = |child: &Child| child.poller.is_none() && !child.is_quarantined();
+        if self.children.get(name).is_some_and(is_down) {
+            self.start(me, name).await;
         }
     }
 
@@ -228,18 +235,31 @@ fn quarantine(child: &Child, cache: &Arc<TagCache>) {
         Quality::BAD_OUT_OF_SERVICE,
         LastValue::Dropped,
     );
+    child.link.end(error.clone());
     child.link.publish(|report| {
         report.enter(LinkState::Quarantined);
         report.last_error = Some(Fault::now(error));
     });
 }
 
+impl Drop for Child {
+    /// What its poller has spawned ends with it.
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
 impl Child {
+    fn is_quarantined(&self) -> bool {
+        self.panics.len() >= PANICS_MAX
+    }
+
     /// Ends the poller: a call under way is cut off, the session is closed properly.
     async fn close(&mut self) {
         self.cancel.cancel();
-        let Some(poller) = self.link.poller() else { return };
-        self.link.serve(None);
+        let poller = self.link.poller();
+        self.link.end(closing());
+        let Some(poller) = poller else { return };
         match poller.call(PollerMsg::Close, Some(CLOSE_MAX)).await {
             Ok(CallResult::Success(())) => (),
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {

@@ -93,7 +93,12 @@ impl Actor for Historian {
         state: &mut HistorianState,
     ) -> Result<(), ActorProcessingErr> {
         let began = Instant::now();
+        // What could not be stored before goes first; the end has no other chance for the rest.
+        let is_behind = state.args.face.pending.lock().is_some();
         state.commit().await;
+        if is_behind {
+            state.commit().await;
+        }
         match message {
             HistorianMsg::Commit => {
                 if state.retained.elapsed() >= RETAIN_EVERY {
@@ -128,11 +133,10 @@ impl HistorianState {
     async fn commit(&mut self) {
         let HistorianArgs { store, cache, face } = self.args.clone();
         let stored = tokio::task::spawn_blocking(move || {
-            let pages = match face.pending.lock().take() {
-                Some(pages) => pages,
-                None => cache.take_pages(&mut face.taken.lock()),
-            };
-            let result = store.commit(&pages, &cache.blocks(), clock::now());
+            // Kept until it is stored, so that not even a panic loses it.
+            let mut pending = face.pending.lock();
+            let pages = pending.get_or_insert_with(|| cache.take_pages(&mut face.taken.lock()));
+            let result = store.commit(pages, &cache.blocks(), clock::now());
             let mut report = face.report.lock();
             match result {
                 Ok(committed) => {
@@ -141,6 +145,7 @@ impl HistorianState {
                     report.lost += pages.lost;
                     report.last_commit = Some(clock::now());
                     report.fault = None;
+                    *pending = None;
                 }
                 Err(error) => {
                     let text = error.to_string();
@@ -148,7 +153,6 @@ impl HistorianState {
                         tracing::error!("history is not being stored: {text}");
                     }
                     report.fault = Some(text);
-                    *face.pending.lock() = Some(pages);
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! One physical connection as everyone but its poller sees it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -15,7 +15,7 @@ use super::poller::PollerMsg;
 use crate::driver::{
     Ask, DriverError, EndpointSpec, ErrorKind, Meter, Protocol, Purpose, Reply, Toll,
 };
-use crate::model::{EndpointName, TagId};
+use crate::model::{EndpointName, LinkState, TagId};
 
 /// Demands that may wait for one device. At the default budget a device answers four calls a
 /// second, so a longer queue would only hold calls past their deadline.
@@ -29,7 +29,12 @@ pub enum AskError {
     /// As many calls wait for this device as may.
     Busy,
     /// The driver's or the poller's own reason.
-    Driver(DriverError),
+    Driver {
+        /// What went wrong.
+        error: DriverError,
+        /// Messages that this very call caused all the same.
+        requests: u32,
+    },
 }
 
 /// A device's answer, and what it cost.
@@ -45,6 +50,34 @@ pub struct Answer {
 struct Underway {
     outcome: watch::Receiver<Option<Outcome>>,
     toll: Toll,
+    waiters: Weak<()>,
+}
+
+impl Underway {
+    fn is_alive(&self) -> bool {
+        self.outcome.has_changed().is_ok()
+            && self.outcome.borrow().is_none()
+            && self.waiters.strong_count() > 0
+    }
+}
+
+/// A caller's part in a demand under way.
+struct Waiting {
+    outcome: watch::Receiver<Option<Outcome>>,
+    toll: Toll,
+    /// This caller made the demand; others joined it.
+    led: bool,
+    /// The demand is worth sending while somebody holds this.
+    _waiter: Arc<()>,
+}
+
+/// Who takes demands.
+enum Service {
+    /// Nobody, until the poller is started again.
+    Absent,
+    By(ActorRef<PollerMsg>),
+    /// Nobody any more, and why.
+    Ended(DriverError),
 }
 
 /// A connection: its configuration, its budget, its report, and the way to its poller.
@@ -58,7 +91,7 @@ pub struct Link {
     /// Its budget and counts.
     pub meter: Arc<Meter>,
     report: Mutex<LinkReport>,
-    mailbox: RwLock<Option<ActorRef<PollerMsg>>>,
+    service: RwLock<Service>,
     permits: Arc<Semaphore>,
     underway: Mutex<HashMap<Ask, Underway>>,
     /// The protocol's names of the tags' types, as far as they are known.
@@ -79,7 +112,7 @@ impl Link {
             meter: Meter::new(spec.budget),
             spec,
             report: Mutex::new(LinkReport::default()),
-            mailbox: RwLock::new(None),
+            service: RwLock::new(Service::Absent),
             permits: Arc::new(Semaphore::new(DEMANDS_MAX)),
             underway: Mutex::default(),
             types: RwLock::default(),
@@ -116,12 +149,20 @@ impl Link {
 
     /// Names the poller that serves it now; `None` while there is none.
     pub(crate) fn serve(&self, poller: Option<ActorRef<PollerMsg>>) {
-        *self.mailbox.write() = poller;
+        *self.service.write() = poller.map_or(Service::Absent, Service::By);
+    }
+
+    /// Answers every demand from now on with why there will be no poller.
+    pub(crate) fn end(&self, why: DriverError) {
+        *self.service.write() = Service::Ended(why);
     }
 
     /// Gives the poller that serves it now.
     pub(crate) fn poller(&self) -> Option<ActorRef<PollerMsg>> {
-        self.mailbox.read().clone()
+        match &*self.service.read() {
+            Service::By(poller) => Some(poller.clone()),
+            Service::Absent | Service::Ended(_) => None,
+        }
     }
 
     /// Has the next attempt to connect made at once, where the one before failed.
@@ -143,46 +184,50 @@ impl Link {
         deadline: Instant,
         progress: &(dyn Fn(u32) + Sync),
     ) -> Result<Answer, AskError> {
+        // What was sent on behalf of this call and came to nothing.
+        let mut lost = 0;
         loop {
-            let (mut outcome, toll, led) = self.join(&ask, deadline)?;
+            let mut waiting = self.join(&ask, deadline, lost)?;
             loop {
                 let pause = (Instant::now() + PROGRESS_EVERY).min(deadline);
-                match timeout_at(pause, outcome.wait_for(Option::is_some)).await {
-                    Ok(Ok(done)) => {
-                        let Some(done) = done.as_ref() else { break };
-                        return done.clone().into_answer(led);
-                    }
+                let done = timeout_at(pause, waiting.outcome.wait_for(Option::is_some)).await;
+                match done.map(|done| done.map(|done| done.clone())) {
+                    Ok(Ok(Some(done))) => return done.into_answer(waiting.led, lost),
                     // The poller went down with it; another one may be there in a moment.
-                    Ok(Err(_)) => break,
-                    Err(_) if Instant::now() >= deadline => return Err(self.too_late()),
-                    Err(_) => progress(toll.progress()),
+                    Ok(Ok(None) | Err(_)) => break,
+                    Err(_) if Instant::now() >= deadline => {
+                        return Err(self.too_late(&waiting, lost));
+                    }
+                    Err(_) => progress(waiting.toll.progress()),
                 }
             }
-            self.underway.lock().retain(|_, u| u.outcome.has_changed().is_ok());
+            self.underway.lock().retain(|_, u| u.is_alive());
             if Instant::now() + PROGRESS_EVERY >= deadline {
-                return Err(self.too_late());
+                return Err(self.too_late(&waiting, lost));
             }
+            lost += waiting.spent();
+            drop(waiting);
             tokio::time::sleep(PROGRESS_EVERY).await;
         }
     }
 
     /// Joins an equal demand, or sends one to the poller and leads it.
-    #[allow(clippy::type_complexity, reason = "private, and each part is named where it is used")]
-    fn join(
-        &self,
-        ask: &Ask,
-        deadline: Instant,
-    ) -> Result<(watch::Receiver<Option<Outcome>>, Toll, bool), AskError> {
+    fn join(&self, ask: &Ask, deadline: Instant, requests: u32) -> Result<Waiting, AskError> {
+        if let Service::Ended(why) = &*self.service.read() {
+            return Err(AskError::Driver { error: why.clone(), requests });
+        }
         let mut underway = self.underway.lock();
-        if let Some(u) = underway.get(ask) {
-            let alive = u.outcome.has_changed().is_ok() && u.outcome.borrow().is_none();
-            if alive {
-                return Ok((u.outcome.clone(), u.toll.clone(), false));
-            }
+        if let Some(u) = underway.get(ask).filter(|u| u.is_alive())
+            && let Some(waiter) = u.waiters.upgrade()
+        {
+            let (outcome, toll) = (u.outcome.clone(), u.toll.clone());
+            return Ok(Waiting { outcome, toll, led: false, _waiter: waiter });
         }
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| AskError::Busy)?;
         let (done, outcome) = watch::channel(None);
-        let toll = Toll::new(self.meter.clone(), Purpose::Demand);
+        let waiter = Arc::new(());
+        let waiters = Arc::downgrade(&waiter);
+        let toll = Toll::new(self.meter.clone(), Purpose::Demand).waited_for(waiters.clone());
         let demand = Demand::new(ask.clone(), deadline, toll.clone(), done, permit);
         if let Some(poller) = self.poller() {
             // A poller that has just gone drops the demand, which closes its channel: tried again.
@@ -190,24 +235,33 @@ impl Link {
                 tracing::debug!(endpoint = %self.name(), error = %gone, "poller is restarting");
             }
         }
-        underway.retain(|_, u| u.outcome.has_changed().is_ok() && u.outcome.borrow().is_none());
-        underway.insert(ask.clone(), Underway { outcome: outcome.clone(), toll: toll.clone() });
-        Ok((outcome, toll, true))
+        underway.retain(|_, u| u.is_alive());
+        let entry = Underway { outcome: outcome.clone(), toll: toll.clone(), waiters };
+        underway.insert(ask.clone(), entry);
+        Ok(Waiting { outcome, toll, led: true, _waiter: waiter })
     }
 
-    /// Says that the deadline passed, with a spent budget or the link's last error as the cause.
-    fn too_late(&self) -> AskError {
-        if !self.meter.has_room_for_demand() {
-            return AskError::Driver(DriverError::budget_exhausted());
-        }
-        let last = self.report.lock().last_error.clone();
-        AskError::Driver(match last {
-            Some(fault) => fault.error,
-            None => DriverError::new(
+    /// Says why the deadline passed: what the link is doing now, or what failed last.
+    fn too_late(&self, waiting: &Waiting, before: u32) -> AskError {
+        let report = self.report();
+        let was_sent = waiting.toll.spent() > 0;
+        let error = match report.last_error {
+            // A failure that has been overcome says nothing of this call.
+            Some(fault) if report.state != LinkState::Up => fault.error,
+            _ if report.state == LinkState::Up && !was_sent => DriverError::budget_exhausted(),
+            _ => DriverError::new(
                 ErrorKind::Timeout,
                 format!("endpoint {} did not answer before the deadline", self.name()),
             )
             .hint("see endpoint_status for what the connection is doing"),
-        })
+        };
+        AskError::Driver { error, requests: before + waiting.spent() }
+    }
+}
+
+impl Waiting {
+    /// Gives the messages that this caller has to answer for.
+    fn spent(&self) -> u32 {
+        if self.led { self.toll.spent() } else { 0 }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{BlockRef, DriverError, RawBlock};
-use crate::model::{ConditionEvent, Quality, Timestamp, Value, Window};
+use crate::model::{ConditionEvent, Quality, Timestamp, UnitId, Value, Window};
 
 /// A question for a device. Equal questions under way at once cost one request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub enum Ask {
     Read {
         /// The items, in the order of the answer. Modbus takes a unit behind an `@`.
         refs: Vec<Arc<str>>,
+        /// The unit they all belong to, where the protocol has several: it may be left alone.
+        unit: Option<UnitId>,
     },
     /// Asks who the device is and how it is.
     Identify,

@@ -1,14 +1,19 @@
 //! The device's budget: a token bucket that every protocol message pays into.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::DriverError;
+use super::{DriverError, ErrorKind, Reaction};
 use crate::model::Budget;
+
+/// The longest a wait is said to be: a share of nothing would be waited for without end.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// How often work that waits for the budget looks whether anyone still waits for it.
+const ABANDONED_EVERY: Duration = Duration::from_millis(250);
 
 /// What a message is sent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +47,7 @@ impl Bucket {
     /// Gives how long until one token is there.
     fn wait(&self) -> Duration {
         let missing = (1.0 - self.tokens).max(0.0);
-        Duration::try_from_secs_f64(missing / self.per_s).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64(missing / self.per_s).unwrap_or(WAIT_MAX).min(WAIT_MAX)
     }
 }
 
@@ -93,29 +98,21 @@ impl Meter {
         }
     }
 
-    /// Takes a new budget, keeping the counts.
-    pub fn set_budget(&self, budget: Budget) {
-        *self.buckets.lock() = Self::buckets(budget);
-    }
-
-    /// Tells whether a call could send at once.
+    /// Tells whether the calls' share has room for one more.
+    ///
+    /// The share alone counts: scans that use up the whole budget wait for a call that has room
+    /// in its share, else calls would never come through.
     #[must_use]
     pub fn has_room_for_demand(&self) -> bool {
-        let mut b = self.buckets.lock();
-        let now = Instant::now();
-        b.all.refill(now);
-        b.demand.refill(now);
-        b.all.tokens >= 1.0 && b.demand.tokens >= 1.0
+        self.wait_for_demand().is_zero()
     }
 
-    /// Gives how long until a call could send.
+    /// Gives how long until the calls' share has room.
     #[must_use]
     pub fn wait_for_demand(&self) -> Duration {
         let mut b = self.buckets.lock();
-        let now = Instant::now();
-        b.all.refill(now);
-        b.demand.refill(now);
-        b.all.wait().max(b.demand.wait())
+        b.demand.refill(Instant::now());
+        b.demand.wait()
     }
 
     /// Reports limits and counts.
@@ -160,6 +157,8 @@ pub struct Toll {
     purpose: Purpose,
     spent: Arc<AtomicU32>,
     progress: Arc<AtomicU32>,
+    /// Held by everyone who waits for the work; `None` where nobody has to.
+    waiters: Option<Weak<()>>,
 }
 
 impl Toll {
@@ -167,7 +166,21 @@ impl Toll {
     #[must_use]
     pub fn new(meter: Arc<Meter>, purpose: Purpose) -> Self {
         let (spent, progress) = (Arc::default(), Arc::default());
-        Self { meter, purpose, spent, progress }
+        Self { meter, purpose, spent, progress, waiters: None }
+    }
+
+    /// Ties the work to those who wait for it: once all of them have let go, it sends nothing
+    /// more.
+    #[must_use]
+    pub fn waited_for(mut self, waiters: Weak<()>) -> Self {
+        self.waiters = Some(waiters);
+        self
+    }
+
+    /// Tells whether nobody waits for the work any more.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.waiters.as_ref().is_some_and(|waiters| waiters.strong_count() == 0)
     }
 
     /// Opens an account for what the same device's session sends on its own.
@@ -179,15 +192,23 @@ impl Toll {
     /// Pays for one message, waiting for the budget until the deadline.
     ///
     /// # Errors
-    /// [`ErrorKind::BudgetExhausted`] where the wait would pass the deadline.
+    /// [`ErrorKind::BudgetExhausted`] where the wait would pass the deadline, and
+    /// [`ErrorKind::Closed`] where nobody waits for the work any more.
     pub async fn spend(&self, deadline: Instant) -> Result<(), DriverError> {
         loop {
+            if self.is_abandoned() {
+                return Err(DriverError::new(ErrorKind::Closed, "nobody waits for the answer")
+                    .reacting(Reaction::FailTag));
+            }
             match self.meter.take(self.purpose) {
                 Ok(()) => break,
-                Err(wait) if Instant::now() + wait.min(Duration::from_secs(3600)) > deadline => {
+                Err(wait) if Instant::now() + wait > deadline => {
                     return Err(DriverError::budget_exhausted());
                 }
-                Err(wait) => tokio::time::sleep(wait.max(Duration::from_millis(1))).await,
+                Err(wait) => {
+                    let pause = wait.clamp(Duration::from_millis(1), ABANDONED_EVERY);
+                    tokio::time::sleep(pause).await;
+                }
             }
         }
         self.record(1);
@@ -198,6 +219,15 @@ impl Toll {
     pub fn record(&self, messages: u32) {
         self.spent.fetch_add(messages, Relaxed);
         self.meter.count(self.purpose, messages);
+    }
+
+    /// Takes on what was already sent on another account of the same device.
+    pub fn take_on(&self, other: &Self) {
+        let messages = other.spent();
+        self.spent.fetch_add(messages, Relaxed);
+        if self.purpose == Purpose::Demand && other.purpose == Purpose::Scan {
+            self.meter.sent_on_demand.fetch_add(u64::from(messages), Relaxed);
+        }
     }
 
     /// Gives how many messages this work has sent.
@@ -254,5 +284,41 @@ mod tests {
         assert!(
             Toll::new(meter, Purpose::Scan).spend(start + Duration::from_secs(11)).await.is_ok()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn scans_that_use_up_the_budget_leave_the_calls_their_share() {
+        let meter = Meter::new(budget());
+        let scan = Toll::new(meter.clone(), Purpose::Scan);
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs(60);
+        while start.elapsed() < Duration::from_secs(5) {
+            scan.spend(deadline).await.unwrap();
+        }
+        assert!(meter.has_room_for_demand());
+        Toll::new(meter, Purpose::Demand).spend(deadline).await.unwrap();
+        assert!(start.elapsed() < Duration::from_millis(5300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_of_nothing_is_a_long_wait_and_no_overflow() {
+        let meter = Meter::new(Budget { on_demand_share: 0.0, ..budget() });
+        let toll = Toll::new(meter.clone(), Purpose::Demand);
+        let soon = Instant::now() + Duration::from_secs(10);
+        toll.spend(soon).await.unwrap();
+        assert_eq!(meter.wait_for_demand(), WAIT_MAX);
+        assert_eq!(toll.spend(soon).await.unwrap_err().kind, ErrorKind::BudgetExhausted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_nobody_waits_for_sends_nothing_more() {
+        let waiting = Arc::new(());
+        let meter = Meter::new(budget());
+        let toll = Toll::new(meter, Purpose::Demand).waited_for(Arc::downgrade(&waiting));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        toll.spend(deadline).await.unwrap();
+        drop(waiting);
+        let error = toll.spend(deadline).await.unwrap_err();
+        assert_eq!((error.reaction(), toll.spent()), (Reaction::FailTag, 1));
     }
 }

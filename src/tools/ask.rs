@@ -104,7 +104,9 @@ pub(super) async fn ask_device(
     let progress = |items| call.progress.set(items);
     match target.link.ask(question, call.deadline, &progress).await {
         Ok(answer) => Ok((answer.reply, Provenance::device(u64::from(answer.requests)))),
-        Err(AskError::Driver(error)) => Err(error.into()),
+        Err(AskError::Driver { error, requests }) => {
+            Err(ToolError { device_requests: requests, ..error.into() })
+        }
         Err(AskError::Busy) => Err(ToolError::new(
             Code::Busy,
             "too many calls wait for this device already",

@@ -86,6 +86,9 @@ pub struct ToolError {
     /// The nearest names that do exist.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub did_you_mean: Vec<String>,
+    /// Protocol messages it cost all the same, for answers that go on without this part.
+    #[serde(skip)]
+    pub(super) device_requests: u32,
 }
 
 impl ToolError {
@@ -118,7 +121,14 @@ impl ToolError {
             | Code::NotFound
             | Code::Internal => Retry::No,
         };
-        Self { code, message: message.into(), hint: hint.into(), retry, did_you_mean: Vec::new() }
+        Self {
+            code,
+            message: message.into(),
+            hint: hint.into(),
+            retry,
+            did_you_mean: Vec::new(),
+            device_requests: 0,
+        }
     }
 
     /// Says that an argument can't be taken.

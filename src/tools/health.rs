@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::ask::MaxAge;
 use super::endpoint::{Target, pick};
-use super::opcua::readings;
+use super::opcua::{Form, readings};
 use super::provenance::Provenance;
 use super::thresholds::{Thresholds, bounds};
 use super::values::json;
@@ -110,7 +110,8 @@ impl Tool for Health {
         let target = pick(deps, input.endpoint.as_deref(), "opcua")?;
         let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
         let refs = asked(&target, input.node_ids)?;
-        let (read, provenance) = readings(deps, &target, &call, &refs, max_age_s).await?;
+        let (read, provenance) =
+            readings(deps, &target, &call, &refs, Form::AsTag, max_age_s).await?;
         let mut ignored = Vec::new();
         let mut results = Vec::with_capacity(refs.len());
         for (reference, reading) in refs.iter().zip(&read) {

@@ -19,8 +19,9 @@ use crate::model::{EndpointName, UnitId};
 /// A demand with less time left than this isn't sent: its answer would come too late, and the
 /// late answer would cost the session.
 const LEAST: Duration = Duration::from_millis(50);
-/// A driver ends at its deadline by itself; one that doesn't is cut off this much later.
-const GRACE: Duration = Duration::from_secs(1);
+/// A driver ends by itself, at the deadline or when the answer to what it has just sent is due;
+/// one that doesn't is cut off this much later, which costs the session.
+const GRACE: Duration = Duration::from_secs(3);
 /// How long a question that rested is remembered, so that its pauses go on doubling.
 const FORGET: Duration = Duration::from_secs(60);
 /// Questions without an answer that are remembered; more of them at once are asked again.
@@ -29,20 +30,20 @@ const RESTING_MAX: usize = 64;
 const ABANDONED_EVERY: Duration = Duration::from_millis(250);
 
 impl PollerState {
+    /// Lets a demand wait its turn behind those that wait already.
+    pub(crate) fn queue(&mut self, demand: Demand) {
+        match self.resting_error(&demand.ask, Instant::now()) {
+            Some(error) => demand.answer(Err(error)),
+            None => self.waiting.push_back(demand),
+        }
+    }
+
     /// Answers the demand that has waited longest, where that can be done now.
     pub(crate) async fn work_waiting(&mut self, me: &ActorRef<PollerMsg>) {
         let now = Instant::now();
-        self.waiting.retain(|demand| !demand.is_abandoned());
+        // Those with too little time left hear why from the link, at their deadline.
+        self.waiting.retain(|demand| !demand.is_abandoned() && demand.deadline > now + LEAST);
         let Some(demand) = self.waiting.pop_front() else { return };
-        if demand.deadline.saturating_duration_since(now) < LEAST {
-            if !self.link.meter.has_room_for_demand() {
-                return demand.answer(Err(DriverError::budget_exhausted()));
-            }
-            let error = self.last_error(unit_of(&demand.ask)).unwrap_or_else(|| {
-                DriverError::new(ErrorKind::Timeout, "the call's deadline is too near")
-            });
-            return demand.answer(Err(error));
-        }
         if let Some(error) = self.resting_error(&demand.ask, now) {
             return demand.answer(Err(error));
         }
@@ -55,13 +56,16 @@ impl PollerState {
         if self.slices.is_empty() {
             self.idle_at = Some(Instant::now() + IDLE_MAX);
         }
-        self.run(demand, me).await;
+        // Connecting takes a while: whoever wanted it may have gone.
+        if !demand.is_abandoned() {
+            self.run(demand, me).await;
+        }
     }
 
     /// A demand that finds no session waits for the next attempt, where that comes in time.
     fn without_session(&mut self, demand: Demand) {
         let comes_in_time = self.retry.until.is_some_and(|until| until < demand.deadline);
-        match self.last_error(None) {
+        match self.last_error() {
             // It has just been tried, or won't be tried before the caller gives up.
             Some(error) if !comes_in_time || self.retry.backoff.failures() > 1 => {
                 demand.answer(Err(error));
@@ -91,7 +95,7 @@ impl PollerState {
             return self.run_beside(demand, answer, me.clone());
         }
         let result = match here {
-            None => Err(DriverError::new(ErrorKind::Closed, "the endpoint is being closed")),
+            None => Err(super::closing()),
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(silent()),
         };
@@ -169,12 +173,9 @@ impl PollerState {
             .find_map(|rest| Some(rest.fault.as_ref()?.error.clone()))
     }
 
-    fn last_error(&self, unit: Option<UnitId>) -> Option<DriverError> {
-        let of_unit = unit.and_then(|unit| self.units.get(&unit)?.fault.as_ref());
-        of_unit
-            .map(|fault| fault.error.clone())
-            .or_else(|| self.retry.fault.as_ref().map(|fault| fault.error.clone()))
-            .or_else(|| self.link.report().last_error.map(|fault| fault.error))
+    fn last_error(&self) -> Option<DriverError> {
+        let of_link = self.retry.fault.as_ref().map(|fault| fault.error.clone());
+        of_link.or_else(|| self.link.report().last_error.map(|fault| fault.error))
     }
 }
 
@@ -211,6 +212,7 @@ fn deliver(
 fn unit_of(ask: &Ask) -> Option<UnitId> {
     match ask {
         Ask::Block(at) => Some(at.unit),
+        Ask::Read { unit, .. } => *unit,
         _ => None,
     }
 }

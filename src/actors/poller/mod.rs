@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::demand::Demand;
 use super::link::Link;
 use crate::cache::TagCache;
-use crate::driver::{DriverError, Planned};
+use crate::driver::{DriverError, ErrorKind, Planned};
 use state::PollerState;
 
 /// A session is given this long to end properly.
@@ -83,7 +83,23 @@ impl Actor for Poller {
         state: &mut PollerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            PollerMsg::Work => state.work().await,
+            PollerMsg::Close(done) => {
+                state.end().await;
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the poller's end");
+                }
+                me.stop(None);
+                return Ok(());
+            }
+            // Only the end is worth working on now: anything else would hold it up.
+            PollerMsg::Demand(demand) if state.cancel.is_cancelled() => {
+                demand.answer(Err(closing()));
+            }
+            _ if state.cancel.is_cancelled() => (),
+            PollerMsg::Work => {
+                state.timer = None;
+                state.work().await;
+            }
             PollerMsg::Woke => {
                 state.woke.store(false, Relaxed);
                 state.drain_pushed().await;
@@ -92,20 +108,13 @@ impl Actor for Poller {
                 state.retry_now();
                 state.work().await;
             }
-            // It waits its turn behind those that wait already.
-            PollerMsg::Demand(demand) => state.waiting.push_back(*demand),
+            PollerMsg::Demand(demand) => state.queue(*demand),
             PollerMsg::SessionFailed(session, error) => state.session_failed(session, error).await,
-            PollerMsg::Close(done) => {
-                state.close_session().await;
-                if done.send(()).is_err() {
-                    tracing::debug!("nobody waits for the poller's end");
-                }
-                me.stop(None);
-                return Ok(());
-            }
         }
-        state.work_waiting(&me).await;
-        rearm(&me, state);
+        if !state.cancel.is_cancelled() {
+            state.work_waiting(&me).await;
+            rearm(&me, state);
+        }
         Ok(())
     }
 
@@ -121,14 +130,28 @@ impl Actor for Poller {
 
 /// Sends [`PollerMsg::Work`] when the next piece of work is due: after this one has ended, so
 /// that nothing piles up behind a slow device.
+///
+/// A timer that comes soon enough stays: one that is set anew with each message would never come
+/// in a stream of them.
 fn rearm(me: &ActorRef<PollerMsg>, state: &mut PollerState) {
-    if let Some(timer) = state.timer.take() {
+    let due = state.next_due();
+    if let Some((at, timer)) = state.timer.take() {
+        if due.is_some_and(|due| at <= due) {
+            state.timer = Some((at, timer));
+            return;
+        }
         timer.abort();
     }
-    if let Some(at) = state.next_due() {
+    if let Some(at) = due {
         let pause = at.saturating_duration_since(Instant::now());
-        state.timer = Some(me.send_after(pause, || PollerMsg::Work));
+        state.timer = Some((at, me.send_after(pause, || PollerMsg::Work)));
     }
+}
+
+/// What calls hear while their endpoint is being closed.
+pub(super) fn closing() -> DriverError {
+    DriverError::new(ErrorKind::Closed, "the endpoint is being closed or started anew")
+        .hint("ask again in a moment")
 }
 
 /// Turns the driver's wakes into messages, one at a time.

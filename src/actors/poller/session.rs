@@ -24,7 +24,12 @@ impl PollerState {
     /// Does the most urgent piece of scanning.
     pub(crate) async fn work(&mut self) {
         let now = Instant::now();
-        if self.is_open && self.waiting.is_empty() && self.idle_at.is_some_and(|at| now >= at) {
+        if self.is_open && self.idle_at.is_some_and(|at| now >= at) {
+            while self.beside.try_join_next().is_some() {}
+            if !self.waiting.is_empty() || !self.beside.is_empty() {
+                self.idle_at = Some(now + IDLE_MAX);
+                return;
+            }
             self.close_session().await;
             self.link.publish(|report| report.enter(LinkState::Closed));
             return;
@@ -32,18 +37,15 @@ impl PollerState {
         let wants_session = self
             .slices
             .iter()
-            .any(|s| s.is_pushed() || (s.due <= now && !self.is_resting(s.slice.unit, now)));
+            .any(|s| if s.is_pushed() { !self.is_open } else { self.ready_at(s) <= now });
         if !wants_session || !self.ensure_open(None).await {
             return;
         }
-        let most_overdue = (0..self.slices.len())
-            .filter(|at| {
-                self.slices.get(*at).is_some_and(|s| {
-                    !s.is_pushed() && s.due <= now && !self.is_resting(s.slice.unit, now)
-                })
-            })
-            .min_by_key(|at| self.slices.get(*at).map(|s| s.due));
-        if let Some(at) = most_overdue {
+        // By when they were ready, not due: units that all were dead would else come before their
+        // neighbours, one timeout after the other.
+        let polled = self.slices.iter().enumerate().filter(|(_, s)| !s.is_pushed());
+        let ready = polled.map(|(at, s)| (self.ready_at(s), at)).filter(|(ready, _)| *ready <= now);
+        if let Some((_, at)) = ready.min() {
             self.scan(at).await;
         }
     }
@@ -59,7 +61,8 @@ impl PollerState {
     }
 
     /// Opens the session where it is closed and an attempt is due. `toll` is the demand's that
-    /// wants it, so that its answer says what the connection cost.
+    /// wants it, so that its answer says what the connection cost; the calls' share of the budget
+    /// is too small to connect within.
     pub(crate) async fn ensure_open(&mut self, toll: Option<&Toll>) -> bool {
         if self.is_open {
             return true;
@@ -71,9 +74,13 @@ impl PollerState {
         let Some(driver) = &mut self.driver else { return false };
         self.link.publish(|report| report.enter(LinkState::Connecting));
         let deadline = Instant::now() + OPEN_MAX;
-        let open = driver.open(self.wake.clone(), toll.unwrap_or(&own), deadline);
-        let opened = match self.cancel.run_until_cancelled(timeout_at(deadline, open)).await {
-            None => Err(DriverError::new(ErrorKind::Closed, "the endpoint is being closed")),
+        let open = driver.open(self.wake.clone(), &own, deadline);
+        let opened = self.cancel.run_until_cancelled(timeout_at(deadline, open)).await;
+        if let Some(toll) = toll {
+            toll.take_on(&own);
+        }
+        let opened = match opened {
+            None => Err(super::closing()),
             Some(Ok(opened)) => opened,
             Some(Err(_)) => Err(DriverError::new(
                 ErrorKind::Timeout,
@@ -130,17 +137,26 @@ impl PollerState {
             self.cache.put_condition(self.link.name(), condition);
         }
         let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
+        // A new session wakes us before anything has come: that proves nothing.
+        let has_come = is_polled || self.has_progressed || !self.batch.readings.is_empty();
         match result {
-            Ok(()) => {
+            Ok(()) if has_come => {
                 s.take(&mut self.batch.readings);
                 self.progressed(unit);
             }
+            Ok(()) => (),
             Err(error) => {
-                if !is_polled {
+                if !is_polled && !self.batch.readings.is_empty() {
                     // What arrived before the failure did arrive.
                     s.take(&mut self.batch.readings);
                 }
-                self.fail(unit, error).await;
+                if error.reaction() == Reaction::FailTag {
+                    // It says nothing of the unit's other slices.
+                    s.outage(error.quality(), LastValue::Dropped);
+                    self.note_fault(error);
+                } else {
+                    self.fail(unit, error).await;
+                }
             }
         }
         self.publish_plan();
@@ -165,7 +181,7 @@ impl PollerState {
             endpoint = %self.link.name(), unit = unit.0, kind = ?error.kind, "{error}"
         );
         match error.reaction() {
-            Reaction::FailTag => self.outage_of(unit, error.quality(), LastValue::Dropped),
+            Reaction::FailTag => self.note_fault(error),
             Reaction::FailUnit => self.rest_unit(unit, error),
             Reaction::DropSession => {
                 self.close_session().await;
@@ -173,7 +189,10 @@ impl PollerState {
                     Some(unit) => {
                         let had_progressed = self.has_progressed;
                         self.rest_unit(unit, error);
-                        if had_progressed {
+                        let now = Instant::now();
+                        let is_waited_for =
+                            self.slices.iter().any(|s| !self.is_resting(s.slice.unit, now));
+                        if had_progressed || is_waited_for {
                             // Its neighbours pay for one reconnect, no more.
                             self.link.publish(|report| report.enter(LinkState::Connecting));
                         } else {
@@ -209,9 +228,7 @@ impl PollerState {
     fn lose_link(&mut self, error: DriverError) {
         self.retry.until = Some(Instant::now() + self.retry.backoff.fail());
         self.retry.fault = Some(Fault::now(error.clone()));
-        for s in &mut self.slices {
-            s.outage(Quality::UNCERTAIN_LAST_USABLE, LastValue::Kept);
-        }
+        self.outage_of_all(Quality::UNCERTAIN_LAST_USABLE, LastValue::Kept);
         self.link.publish(|report| report.enter(LinkState::Backoff));
         self.note_fault(error.clone());
         for demand in self.waiting.drain(..) {
@@ -223,6 +240,19 @@ impl PollerState {
         for s in self.slices.iter_mut().filter(|s| s.slice.unit == unit) {
             s.outage(quality, keep);
         }
+    }
+
+    pub(crate) fn outage_of_all(&mut self, quality: Quality, keep: LastValue) {
+        self.slices.iter_mut().for_each(|s| s.outage(quality, keep));
+    }
+
+    /// Ends everything: nobody is left waiting, and the session is closed properly.
+    pub(crate) async fn end(&mut self) {
+        for demand in self.waiting.drain(..) {
+            demand.answer(Err(super::closing()));
+        }
+        self.close_session().await;
+        self.driver = None;
     }
 
     /// Ends the session properly, within its deadline.

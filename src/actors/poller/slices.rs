@@ -80,13 +80,16 @@ impl SliceState {
     pub(crate) fn begin(&mut self, now: Instant) {
         let Cadence::Polled { scan_ms } = self.slice.cadence else { return };
         let period = Duration::from_millis(u64::from(scan_ms));
-        if let Some(before) = self.began.replace(now) {
+        let before = self.began.replace(now);
+        // The first scan after an outage is late, and not for want of budget.
+        let is_running = before.is_some();
+        if let Some(before) = before {
             let ms = now.duration_since(before).as_secs_f64() * 1000.0;
             let mean = self.real_ms.get_or_insert(ms);
             *mean += (ms - *mean) * REAL_PERIOD_WEIGHT;
         }
         if now.saturating_duration_since(self.due) >= period {
-            self.stretched += 1;
+            self.stretched += u64::from(is_running);
             self.due = now;
         }
         self.due += period;
@@ -127,6 +130,7 @@ impl SliceState {
 
     /// Marks every tag of it with why nothing comes in. Repeated outages leave one mark.
     pub(crate) fn outage(&mut self, quality: Quality, keep: LastValue) {
+        self.began = None;
         let at: Timestamp = clock::now();
         match &mut self.writer {
             Writer::Scan(writer) => writer.append_outage(at, quality, keep),

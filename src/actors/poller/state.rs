@@ -27,6 +27,9 @@ pub(crate) struct Rest {
     pub(crate) fault: Option<Fault>,
 }
 
+/// A message that is sent after a pause.
+type Timer = JoinHandle<Result<(), ractor::MessagingErr<super::PollerMsg>>>;
+
 /// The state of one poller.
 pub(crate) struct PollerState {
     pub(crate) link: Arc<Link>,
@@ -35,7 +38,8 @@ pub(crate) struct PollerState {
     pub(crate) cancel: CancellationToken,
     pub(crate) wake: Arc<Notify>,
     pub(crate) woke: Woke,
-    pub(crate) timer: Option<JoinHandle<Result<(), ractor::MessagingErr<super::PollerMsg>>>>,
+    /// When the next piece of work is due, and what sends it.
+    pub(crate) timer: Option<(Instant, Timer)>,
     /// `None` where the settings allow no driver; the report says why.
     pub(crate) driver: Option<Box<dyn Driver>>,
     pub(crate) is_open: bool,
@@ -87,6 +91,8 @@ impl PollerState {
             Err(error) => state.note_fault(error),
         }
         state.replan();
+        // What an earlier poller read is no present value of this session, or of its device.
+        state.outage_of_all(Quality::UNCERTAIN_LAST_USABLE, LastValue::Kept);
         state
     }
 
@@ -161,6 +167,12 @@ impl PollerState {
         self.units.get(&unit).and_then(|rest| rest.until).is_some_and(|until| now < until)
     }
 
+    /// Gives when a polled slice may be read: when it is due, and its unit no longer rests.
+    pub(crate) fn ready_at(&self, s: &SliceState) -> Instant {
+        let rest = self.units.get(&s.slice.unit).and_then(|rest| rest.until);
+        rest.map_or(s.due, |until| until.max(s.due))
+    }
+
     /// Gives when there is something to do next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.driver.as_ref()?;
@@ -174,8 +186,7 @@ impl PollerState {
                 }
                 continue;
             }
-            let rest = self.units.get(&s.slice.unit).and_then(|rest| rest.until);
-            sooner(rest.map_or(s.due, |until| until.max(s.due)));
+            sooner(self.ready_at(s));
         }
         if let Some(demand) = self.waiting.front() {
             let pause = self.link.meter.wait_for_demand();

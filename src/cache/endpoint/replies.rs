@@ -131,7 +131,7 @@ mod tests {
     use crate::model::{Quality, Sample, Window};
 
     fn ask(item: usize) -> Ask {
-        Ask::Read { refs: vec![item.to_string().into()] }
+        Ask::Read { refs: vec![item.to_string().into()], unit: None }
     }
 
     fn history(samples: usize) -> Reply {

@@ -167,6 +167,28 @@ async fn values_and_their_raw_blocks_come_in_the_slices_order() {
     assert_eq!(block.data, BlockData::Registers([100, 101, 102, 103].into()));
 }
 
+#[test]
+fn a_scan_of_many_requests_is_cut_into_slices_that_need_no_more_of_them() {
+    let reals = (0..10_000u16).map(|n| tag(&(n * 2).to_string(), "float32", 1)).collect();
+    let spec = spec(json!({"host": "127.0.0.1"}), reals);
+    let planned: Vec<Planned> = spec
+        .tags
+        .iter()
+        .zip(0..)
+        .map(|(tag, id)| Planned { id: TagId(id), tag: tag.clone() })
+        .collect();
+    let plan = (PROTOCOL.driver)(&spec).unwrap().plan(&planned);
+    let requests: Vec<u32> = plan.slices.iter().map(|slice| slice.requests).collect();
+    assert_eq!(
+        (requests.len(), requests.iter().max(), requests.iter().sum()),
+        (17, Some(&10), 162)
+    );
+    let tags: Vec<TagId> = plan.slices.iter().flat_map(|slice| slice.tags.clone()).collect();
+    assert_eq!(tags, planned.iter().map(|p| p.id).collect::<Vec<_>>());
+    let costs = (PROTOCOL.requests)(&spec);
+    assert_eq!(costs.iter().map(|cost| cost.requests).collect::<Vec<_>>(), [162]);
+}
+
 #[tokio::test]
 async fn a_bad_address_fails_alone_and_is_not_asked_again() {
     let mut plant = Plant::start(no_20, 5000, holdings(0..60)).await;
@@ -322,7 +344,7 @@ async fn a_block_is_read_as_asked_and_limits_are_held() {
 async fn addresses_on_demand_are_coalesced_and_a_bad_one_fails_alone() {
     let mut plant = Plant::start(no_20, 5000, Vec::new()).await;
     let refs = ["19", "20", "holding:21.0", "4x00023@5", "banana", "0@248"];
-    let ask = Ask::Read { refs: refs.iter().map(|text| Arc::from(*text)).collect() };
+    let ask = Ask::Read { refs: refs.iter().map(|text| Arc::from(*text)).collect(), unit: None };
     let Ok(Reply::Readings(readings)) = plant.ask(ask).await else { panic!() };
     let values: Vec<&Value> = readings.iter().map(|reading| &reading.value).collect();
     let null = &Value::Null;

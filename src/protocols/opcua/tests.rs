@@ -195,7 +195,7 @@ impl Rig {
 
     async fn read(&mut self, refs: impl IntoIterator<Item = String>) -> (Vec<NodeReading>, u32) {
         let refs = refs.into_iter().map(Arc::from).collect();
-        let (reply, spent) = self.ask(Ask::Read { refs }).await;
+        let (reply, spent) = self.ask(Ask::Read { refs, unit: None }).await;
         let Reply::Readings(readings) = reply.unwrap() else { panic!("readings") };
         (readings, spent)
     }
@@ -232,7 +232,7 @@ async fn a_read_is_cut_to_the_servers_limits() {
     let mut rig = Rig::new(plant.port, json!({}), None);
     rig.open().await.unwrap();
     let (readings, spent) = rig.read(variables(0..250)).await;
-    assert_eq!(spent, 3);
+    assert_eq!((spent, readings[0].data_type.as_ref()), (3, "Double"));
     let values: Vec<Value> = readings.iter().map(|reading| reading.value.clone()).collect();
     let expected: Vec<Value> = (0..250).map(|number| Value::F64(f64::from(number))).collect();
     assert_eq!(values, expected);

@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::mismatched;
 use crate::actors::{Deps, age_ms};
 use crate::diagnose::{Status, classify, number, overall};
-use crate::driver::{Ask, Reply};
-use crate::model::{EndpointName, Quality, Tag, UnitId, Value};
+use crate::driver::{Ask, BlockData, BlockRef, NodeReading, RawBlock, Reply};
+use crate::model::{DataType, EndpointName, Quality, Tag, UnitId, Value};
+use crate::net::words::{self, Decode};
 use crate::tools::ask::{MaxAge, ask};
 use crate::tools::endpoint::{Target, pick};
 use crate::tools::health::Counts;
@@ -18,6 +19,8 @@ use crate::tools::{Call, Tool, ToolError};
 
 /// As many addresses as the reference takes; more are an error, not silently dropped.
 const ADDRESSES_MAX: usize = 100;
+/// Registers asked for in one question, as many as the driver takes.
+const REFS_MAX: usize = 100;
 
 /// Which registers a bare address means.
 #[derive(
@@ -102,6 +105,9 @@ pub(super) struct Judged {
     label: String,
     value: Option<f64>,
     status: Status,
+    /// How far the value can be trusted.
+    #[schemars(with = "String")]
+    quality: Quality,
 }
 
 /// The registers' health.
@@ -137,42 +143,33 @@ impl Tool for Health {
         let addresses = asked(&target, &input)?;
         let unit = super::unit(&target, None)?;
         let mut provenance = Provenance::cache(None);
-        let mut values = Vec::with_capacity(addresses.len());
-        let mut unscanned: Vec<Arc<str>> = Vec::new();
+        let mut points: Vec<Point> = Vec::with_capacity(addresses.len());
         for address in &addresses {
             let tag = tag_at(&target, *address, input.register_type);
-            match tag.and_then(|tag| from_cache(deps, tag, max_age_s)) {
-                Some((value, part)) => {
-                    provenance.join(&part);
-                    values.push(Some(value));
-                }
-                None => {
-                    unscanned.push(wire_ref(tag, *address, input.register_type, unit));
-                    values.push(None);
-                }
+            let mut point = Point::new(tag, *address, unit);
+            if let Some((reading, part)) = tag.and_then(|tag| from_cache(deps, tag, max_age_s)) {
+                provenance.join(&part);
+                point.reading = Some(reading);
             }
+            points.push(point);
         }
-        if !unscanned.is_empty() {
-            let read = read(deps, &target, &call, unscanned, max_age_s).await?;
-            provenance.join(&read.1);
-            let mut read = read.0.into_iter();
-            for value in values.iter_mut().filter(|value| value.is_none()) {
-                *value = read.next();
-            }
-        }
+        let (target, call) = (&target, &call);
+        let source = Source { deps, target, call, register_type: input.register_type, max_age_s };
+        read(source, &mut points, &mut provenance).await?;
         let mut ignored = Vec::new();
         let mut results = Vec::with_capacity(addresses.len());
-        for (address, value) in addresses.iter().zip(values) {
-            let tag = tag_at(&target, *address, input.register_type);
-            let bounds = bounds(input.thresholds.as_ref(), &address.to_string(), tag);
+        for point in points {
+            let address = point.address;
+            let bounds = bounds(input.thresholds.as_ref(), &address.to_string(), point.tag);
             ignored.extend(bounds.ignored);
-            let value = value.flatten().filter(|v: &f64| v.is_finite());
+            let (value, quality) = point.reading.unwrap_or((None, Quality::BAD));
+            let value = value.filter(|value| value.is_finite());
             let status = classify(&bounds.limits, value);
-            results.push(Judged { address: *address, label: bounds.label, value, status });
+            results.push(Judged { address, label: bounds.label, value, status, quality });
         }
         let offends = |judged: &&Judged| matches!(judged.status, Status::Warn | Status::Alarm);
         Ok(HealthOutput {
-            endpoint: target.name,
+            endpoint: target.name.clone(),
             register_type: input.register_type,
             overall: overall(results.iter().map(|judged| judged.status)),
             counts: Counts::of(results.iter().map(|judged| judged.status)),
@@ -223,38 +220,178 @@ fn tag_at(target: &Target, address: u16, register_type: RegisterType) -> Option<
     target.spec().tags.iter().find(at).map(AsRef::as_ref)
 }
 
-/// Gives a scanned tag's number; a Bad one is no number.
-fn from_cache(deps: &Deps, tag: &Tag, max_age_s: Option<f64>) -> Option<(Option<f64>, Provenance)> {
+/// A number with its quality; a Bad one is no number.
+type Numbered = (Option<f64>, Quality);
+
+/// One register, or the registers of a configured tag.
+struct Point<'a> {
+    address: u16,
+    tag: Option<&'a Tag>,
+    unit: UnitId,
+    decode: Decode,
+    reading: Option<Numbered>,
+}
+
+impl<'a> Point<'a> {
+    fn new(tag: Option<&'a Tag>, address: u16, unit: UnitId) -> Self {
+        let decode = match tag.map(|tag| tag.data_type) {
+            Some(DataType::One(scalar)) => Decode::of(scalar).unwrap_or_default(),
+            _ => Decode::default(),
+        };
+        let unit = tag.map_or(unit, |tag| tag.unit);
+        Self { address, tag, unit, decode, reading: None }
+    }
+
+    /// Tells whether its registers make one number.
+    fn is_number(&self) -> bool {
+        self.tag.is_none_or(|tag| match tag.data_type {
+            DataType::Native => true,
+            DataType::One(scalar) => Decode::of(scalar).is_some(),
+            DataType::Array(..) | DataType::Text(_) => false,
+        })
+    }
+
+    fn refs(&self, register_type: RegisterType) -> impl Iterator<Item = Arc<str>> {
+        let (word, unit) = (register_type.word(), self.unit.0);
+        let last = self.address.saturating_add(self.decode.registers() - 1);
+        (self.address..=last).map(move |address| format!("{word}:{address}@{unit}").into())
+    }
+
+    /// Makes the number of registers that were read one by one.
+    fn number_of(&self, registers: &[NodeReading]) -> Numbered {
+        if let Some(bad) = registers.iter().find(|r| r.quality.is_bad()) {
+            return (None, bad.quality);
+        }
+        let word = |reading: &NodeReading| match reading.value {
+            Value::U64(word) => u16::try_from(word).ok(),
+            _ => None,
+        };
+        match registers.iter().map(word).collect::<Option<Vec<u16>>>() {
+            Some(words) => self.number(&words),
+            None => (None, Quality::BAD_DECODING_ERROR),
+        }
+    }
+
+    /// Makes the number that the tag would report out of its registers.
+    fn number(&self, registers: &[u16]) -> Numbered {
+        let order = self.tag.map(|tag| tag.order).unwrap_or_default();
+        let value = words::value(registers, self.decode, order);
+        let value = value.map(|value| match self.tag.and_then(|tag| tag.scale) {
+            Some(scale) => scale.apply(&value),
+            None => value,
+        });
+        match value.as_ref().and_then(number).filter(|x| x.is_finite()) {
+            Some(x) => (Some(x), Quality::GOOD),
+            None => (None, Quality::BAD_DECODING_ERROR),
+        }
+    }
+}
+
+/// Gives a scanned tag's number.
+fn from_cache(deps: &Deps, tag: &Tag, max_age_s: Option<f64>) -> Option<(Numbered, Provenance)> {
     let latest = deps.cache.latest(deps.cache.resolve(&tag.name)?)?;
     let age = age_ms(&latest);
     #[allow(clippy::cast_precision_loss, reason = "ages in seconds are compared, not counted")]
-    let is_new = max_age_s.is_none_or(|max| age.is_some_and(|ms| ms as f64 <= max * 1000.0));
-    let is_bad = latest.sample.quality.is_bad();
-    let value = (!is_bad).then(|| number(&latest.sample.value)).flatten();
-    is_new.then(|| (value, Provenance::cache(age)))
+    let is_new =
+        max_age_s.is_none_or(|max| max > 0.0 && age.is_some_and(|ms| ms as f64 <= max * 1000.0));
+    let quality = latest.sample.quality;
+    let value = (!quality.is_bad()).then(|| number(&latest.sample.value)).flatten();
+    let mut provenance = Provenance::cache(age);
+    provenance.clock_skew = age.is_none();
+    is_new.then_some(((value, quality), provenance))
 }
 
-fn wire_ref(
-    tag: Option<&Tag>,
-    address: u16,
-    register_type: RegisterType,
-    unit: UnitId,
-) -> Arc<str> {
-    let unit = tag.map_or(unit, |tag| tag.unit);
-    format!("{}:{address}@{}", register_type.word(), unit.0).into()
-}
-
+/// Reads what the cache had not: one question per unit, so that each rests by itself, and as many
+/// registers at once as a call takes.
 async fn read(
-    deps: &Deps,
-    target: &Target,
-    call: &Call,
-    refs: Vec<Arc<str>>,
+    source: Source<'_>,
+    points: &mut [Point<'_>],
+    provenance: &mut Provenance,
+) -> Result<(), ToolError> {
+    for point in points.iter_mut().filter(|p| p.reading.is_none() && !p.is_number()) {
+        point.reading = Some((None, Quality::BAD_DECODING_ERROR));
+    }
+    let mut missing: Vec<&mut Point> = points.iter_mut().filter(|p| p.reading.is_none()).collect();
+    missing.sort_by_key(|point| (point.unit, point.address));
+    let mut rest = missing.as_mut_slice();
+    while let Some(unit) = rest.first().map(|point| point.unit) {
+        let mut room = REFS_MAX;
+        let fits = rest.iter().take_while(|point| {
+            let width = usize::from(point.decode.registers());
+            let fits = point.unit == unit && width <= room;
+            room = room.saturating_sub(width);
+            fits
+        });
+        let count = fits.count();
+        let (part, after) = rest.split_at_mut(count);
+        source.read_part(unit, part, provenance).await?;
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Where registers are read from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    deps: &'a Deps,
+    target: &'a Target,
+    call: &'a Call,
+    register_type: RegisterType,
     max_age_s: Option<f64>,
-) -> Result<(Vec<Option<f64>>, Provenance), ToolError> {
-    let question = Ask::Read { refs };
-    let (reply, provenance) = ask(deps, target, call, question, max_age_s, None).await?;
-    let Reply::Readings(readings) = reply.as_ref() else { return Err(mismatched()) };
-    let value =
-        |value: &Value, quality: Quality| (!quality.is_bad()).then(|| number(value)).flatten();
-    Ok((readings.iter().map(|r| value(&r.value, r.quality)).collect(), provenance))
+}
+
+impl Source<'_> {
+    /// Reads registers of one unit.
+    async fn read_part(
+        self,
+        unit: UnitId,
+        part: &mut [&mut Point<'_>],
+        provenance: &mut Provenance,
+    ) -> Result<(), ToolError> {
+        let Self { deps, target, call, register_type, max_age_s } = self;
+        let refs = part.iter().flat_map(|point| point.refs(register_type)).collect();
+        let question = Ask::Read { refs, unit: Some(unit) };
+        let (reply, footing) = ask(deps, target, call, question, max_age_s, None).await?;
+        provenance.join(&footing);
+        let Reply::Readings(readings) = reply.as_ref() else { return Err(mismatched()) };
+        let mut rest = readings.as_slice();
+        for point in part {
+            let width = usize::from(point.decode.registers());
+            let (own, after) = rest.split_at_checked(width).ok_or_else(mismatched)?;
+            rest = after;
+            let at = own.first().map(|first| first.received_ts);
+            let is_whole = own.iter().all(|reading| Some(reading.received_ts) == at);
+            let is_bad = own.iter().any(|r| r.quality.is_bad());
+            point.reading = Some(if is_whole || is_bad {
+                point.number_of(own)
+            } else {
+                self.read_whole(point, provenance).await?
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads a number's registers in one request: two halves of different times make no number.
+    async fn read_whole(
+        self,
+        point: &Point<'_>,
+        provenance: &mut Provenance,
+    ) -> Result<Numbered, ToolError> {
+        let at = BlockRef {
+            unit: point.unit,
+            area: self.register_type.word(),
+            address: u32::from(point.address),
+            count: u32::from(point.decode.registers()),
+        };
+        let question = Ask::Block(at);
+        let Self { deps, target, call, max_age_s, .. } = self;
+        let (reply, footing) = ask(deps, target, call, question, max_age_s, None).await?;
+        provenance.join(&footing);
+        match reply.as_ref() {
+            Reply::Block(RawBlock { data: BlockData::Registers(words), .. }) => {
+                Ok(point.number(words))
+            }
+            _ => Err(mismatched()),
+        }
+    }
 }

@@ -133,7 +133,12 @@ impl Tool for ReadAlarms {
                 (found.clone(), "read".to_owned())
             }
             // A server without conditions still has its alarm nodes.
-            Err(error) if error.code == Code::Unsupported => (Vec::new(), error.message),
+            Err(error) if error.code == Code::Unsupported => {
+                if error.device_requests > 0 {
+                    provenance.join(&Provenance::device(u64::from(error.device_requests)));
+                }
+                (Vec::new(), error.message)
+            }
             Err(error) => return Err(error),
         };
         // A branch is a state that has passed and waits for its acknowledgement (Part 9, 5.5.2).

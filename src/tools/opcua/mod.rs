@@ -25,7 +25,7 @@ use super::{Call, ToolError};
 use crate::actors::{Deps, age_ms};
 use crate::clock;
 use crate::driver::{Ask, DriverError, ErrorKind, NodeReading, Reply};
-use crate::model::{Quality, Tag, Timestamp};
+use crate::model::{Quality, Tag, Timestamp, Value};
 
 /// One node's reading in the reference's shape.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
@@ -74,6 +74,13 @@ fn unknown_node(quality: Quality) -> Option<DriverError> {
             .hint("browse for the node id with opcua_browse")
             .status(quality.status())
     })
+/// In which form a configured node's value is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the server gives it.
+    AsRead,
+    /// As its tag reports it: the part picked out, scaled.
+    AsTag,
 }
 
 /// Reads nodes: what is subscribed or scanned from the cache, the rest in one demand.
@@ -82,13 +89,14 @@ pub(super) async fn readings(
     target: &Target,
     call: &Call,
     refs: &[Arc<str>],
+    form: Form,
     max_age_s: Option<f64>,
 ) -> Result<(Vec<NodeReading>, Provenance), ToolError> {
     let mut provenance = Provenance::cache(None);
     let mut found: Vec<Option<NodeReading>> = Vec::with_capacity(refs.len());
     let mut missing: Vec<Arc<str>> = Vec::new();
     for reference in refs {
-        let cached = subscribed(deps, target, reference, max_age_s);
+        let cached = subscribed(deps, target, reference, form, max_age_s);
         if let Some((_, part)) = &cached {
             provenance.join(part);
         } else {
@@ -97,11 +105,14 @@ pub(super) async fn readings(
         found.push(cached.map(|(reading, _)| reading));
     }
     if !missing.is_empty() {
-        let question = Ask::Read { refs: missing };
+        let question = Ask::Read { refs: missing, unit: None };
         let (reply, part) = ask(deps, target, call, question, max_age_s, None).await?;
         provenance.join(&part);
         let Reply::Readings(read) = reply.as_ref() else { return Err(mismatched()) };
-        let mut read = read.iter().cloned();
+        let mut read = read.iter().map(|reading| match form {
+            Form::AsRead => reading.clone(),
+            Form::AsTag => as_tag(target, reading),
+        });
         for place in found.iter_mut().filter(|place| place.is_none()) {
             *place = read.next();
         }
@@ -110,16 +121,17 @@ pub(super) async fn readings(
     Ok((all.ok_or_else(mismatched)?, provenance))
 }
 
-/// Gives a configured node's reading from the cache, where the tag reports it unchanged.
+/// Gives a configured node's reading from the cache, where the tag reports it in that form.
 fn subscribed(
     deps: &Deps,
     target: &Target,
     reference: &Arc<str>,
+    form: Form,
     max_age_s: Option<f64>,
 ) -> Option<(NodeReading, Provenance)> {
-    let is_plain = |tag: &Tag| tag.scale.is_none() && tag.deadband.is_none() && tag.path.is_none();
-    let tags = target.spec().tags.iter();
-    let tag = tags.into_iter().find(|tag| tag.address == *reference && is_plain(tag))?;
+    let does =
+        |tag: &&Arc<Tag>| tag.address == *reference && (form == Form::AsTag || is_plain(tag));
+    let tag = target.spec().tags.iter().find(does)?;
     let id = deps.cache.resolve(&tag.name)?;
     let latest = deps.cache.latest(id)?;
     let age = age_ms(&latest);
@@ -141,6 +153,30 @@ fn subscribed(
     let mut provenance = Provenance::cache(age);
     provenance.clock_skew = age.is_none();
     Some((reading, provenance))
+}
+
+/// Tells whether a tag reports its node's values unchanged.
+fn is_plain(tag: &Tag) -> bool {
+    tag.scale.is_none() && tag.deadband.is_none() && tag.path.is_none()
+}
+
+/// Makes of a reading what the node's tag would report.
+fn as_tag(target: &Target, reading: &NodeReading) -> NodeReading {
+    let tag = target.spec().tags.iter().find(|tag| tag.address == reading.item);
+    let Some(tag) = tag.filter(|_| !reading.quality.is_bad()) else { return reading.clone() };
+    let reported = reported(tag, &reading.value);
+    let quality = if reported.is_some() { reading.quality } else { Quality::BAD_DECODING_ERROR };
+    NodeReading { value: reported.unwrap_or(Value::Null), quality, ..reading.clone() }
+}
+
+/// Picks the tag's part out of its node's value, and scales it; `None` where there is no such
+/// part.
+pub(in crate::tools) fn reported(tag: &Tag, value: &Value) -> Option<Value> {
+    let part = match &tag.path {
+        Some(path) => value.pick(path)?,
+        None => value,
+    };
+    Some(tag.scale.as_ref().map_or_else(|| part.clone(), |scale| scale.apply(part)))
 }
 
 /// Gives the age of what was received, for answers that carry no cached time of their own.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeAnswer, readings};
+use super::{Form, NodeAnswer, readings};
 use crate::actors::Deps;
 use crate::model::EndpointName;
 use crate::tools::ask::MaxAge;
@@ -57,7 +57,8 @@ impl Tool for ReadNode {
         let target = pick(deps, input.endpoint.as_deref(), "opcua")?;
         let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
         let refs = checked(&[input.node_id])?;
-        let (read, provenance) = readings(deps, &target, &call, &refs, max_age_s).await?;
+        let (read, provenance) =
+            readings(deps, &target, &call, &refs, Form::AsRead, max_age_s).await?;
         let reading = read.first().ok_or_else(super::mismatched)?;
         // One node that can't be read is a failed call; among many it is an item.
         if let Some(error) = &reading.error {
@@ -107,7 +108,8 @@ impl Tool for ReadMany {
         let target = pick(deps, input.endpoint.as_deref(), "opcua")?;
         let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
         let refs = checked(&input.node_ids)?;
-        let (read, provenance) = readings(deps, &target, &call, &refs, max_age_s).await?;
+        let (read, provenance) =
+            readings(deps, &target, &call, &refs, Form::AsRead, max_age_s).await?;
         let items = read.iter().map(NodeAnswer::from).collect();
         Ok(ReadManyOutput { endpoint: target.name, items, provenance })
     }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::actors::Deps;
 use crate::diagnose::{number, outliers};
 use crate::driver::{Ask, NodeReading, Reply};
-use crate::model::{EndpointName, Quality, Timestamp};
+use crate::model::{EndpointName, LinkState, Quality, Tag, Timestamp};
 use crate::tools::ask::{ask_device, mismatched};
 use crate::tools::endpoint::{Target, pick};
 use crate::tools::provenance::Provenance;
@@ -127,18 +127,23 @@ async fn listen(
     Ok((all, provenance))
 }
 
-/// Gives the newest samples of a configured node.
+/// Gives the newest samples of a configured node that this session has heard, where its tag
+/// reports them unchanged.
 fn heard(deps: &Deps, target: &Target, node_id: &str, wanted: usize) -> Vec<NodeReading> {
     let tags = &target.spec().tags;
-    let Some(tag) = tags.iter().find(|tag| tag.address.as_ref() == node_id) else {
+    let is_it = |tag: &&Arc<Tag>| tag.address.as_ref() == node_id && super::is_plain(tag);
+    let Some(tag) = tags.iter().find(is_it) else { return Vec::new() };
+    let report = target.link.report();
+    if report.state != LinkState::Up {
         return Vec::new();
-    };
+    }
     let Some(id) = deps.cache.resolve(&tag.name) else { return Vec::new() };
     let item: Arc<str> = node_id.into();
     let data_type = target.link.type_of(id).unwrap_or_else(|| "".into());
     deps.cache
         .window_last(id, wanted)
         .iter()
+        .filter(|sample| sample.received_ts >= report.since)
         .map(|sample| NodeReading {
             item: item.clone(),
             value: sample.value,
