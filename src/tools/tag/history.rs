@@ -14,12 +14,15 @@ use crate::model::{EndpointName, Quality, Sample, Tag, TagName, Timestamp, Value
 use crate::store::{Gap, GapCause};
 use crate::tools::ask::{ask_device, mismatched};
 use crate::tools::endpoint::pick;
+use crate::tools::opcua::reported;
 use crate::tools::provenance::Provenance;
 use crate::tools::values::json;
 use crate::tools::{Call, Tool, ToolError};
 
 /// Points in one answer; about 60 bytes each, so that the answer stays within 32 KiB.
 const POINTS_MAX: u32 = 400;
+/// Gaps in one answer.
+const GAPS_MAX: usize = 50;
 /// Samples asked of a device's own historian in one call.
 const DEVICE_SAMPLES_MAX: u32 = 10_000;
 
@@ -142,7 +145,9 @@ impl Tool for History {
         };
         let points_max = usize::try_from(input.max_points).unwrap_or(200);
         let kept = thin(&recorded.window, points_max);
-        provenance.truncated = recorded.truncated;
+        // Samples whose memory was wanted elsewhere are missing as well.
+        provenance.truncated =
+            recorded.truncated || recorded.window.lost > 0 || recorded.gaps.len() > GAPS_MAX;
         provenance.age_ms = recorded
             .window
             .received
@@ -163,7 +168,7 @@ impl Tool for History {
             } else {
                 "not thinned"
             },
-            gaps: recorded.gaps.iter().map(gap).take(50).collect(),
+            gaps: recorded.gaps.iter().map(gap).take(GAPS_MAX).collect(),
             provenance,
         })
     }
@@ -186,9 +191,21 @@ async fn from_device(
     };
     let (reply, provenance) = ask_device(&target, call, question).await?;
     let Reply::History(page) = reply.as_ref() else { return Err(mismatched()) };
-    let recorded =
-        Recorded { window: page.window.clone(), gaps: Vec::new(), truncated: page.truncated };
+    let mut window = Window::default();
+    for sample in page.window.iter() {
+        window.push(as_tag(tag, sample));
+    }
+    let recorded = Recorded { window, gaps: Vec::new(), truncated: page.truncated };
     Ok((recorded, provenance))
+}
+
+/// Makes of a device's sample what the tag would have reported.
+fn as_tag(tag: &Tag, sample: Sample) -> Sample {
+    match reported(tag, &sample.value) {
+        _ if sample.quality.is_bad() => sample,
+        Some(value) => Sample { value, ..sample },
+        None => Sample { value: Value::Null, quality: Quality::BAD_DECODING_ERROR, ..sample },
+    }
 }
 
 fn point(sample: &Sample) -> Point {

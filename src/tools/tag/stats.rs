@@ -34,7 +34,8 @@ pub(crate) struct StatsInput {
     pub until: Option<String>,
 }
 
-/// One tag's statistics. Mean, deviation, minimum and maximum are of Good finite numbers.
+/// One tag's statistics. Mean, deviation, minimum and maximum are of finite numbers that are not
+/// Bad: what was restored after a restart is Uncertain, and was read all the same.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct Item {
     tag: TagName,
@@ -90,7 +91,7 @@ impl Tool for Stats {
         for name in &input.tags {
             let (id, tag) = resolve(deps, name)?;
             let recorded = recorded(deps, id, span).await?;
-            provenance.truncated |= recorded.truncated;
+            provenance.truncated |= recorded.truncated || recorded.window.lost > 0;
             items.push(item(&tag.name, &tag.unit_text, &recorded));
         }
         let oldest = items.iter().filter_map(|item| item.first_ts).min();
@@ -102,7 +103,7 @@ impl Tool for Stats {
 
 fn item(tag: &TagName, unit: &str, recorded: &Recorded) -> Item {
     let window = &recorded.window;
-    let numbers = good_numbers(window);
+    let numbers = numbers(window);
     let spread = crate::diagnose::outliers(&numbers, f64::INFINITY);
     let single = numbers.first().copied().filter(|_| numbers.len() == 1);
     Item {
@@ -122,7 +123,7 @@ fn item(tag: &TagName, unit: &str, recorded: &Recorded) -> Item {
     }
 }
 
-fn good_numbers(window: &Window) -> Vec<f64> {
+fn numbers(window: &Window) -> Vec<f64> {
     let pairs = window.values.iter().zip(&window.qualities);
     pairs.filter(|(_, quality)| !quality.is_bad()).filter_map(|(value, _)| value.as_f64()).collect()
 }

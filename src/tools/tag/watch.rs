@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::select;
 use crate::actors::Deps;
@@ -18,6 +18,8 @@ use crate::tools::{Call, Tool, ToolError};
 const WAIT_MAX_MS: u32 = 10_000;
 /// Samples in one answer; about 150 bytes each.
 const SAMPLES_MAX: u32 = 1000;
+/// Every append anywhere wakes a watch; it looks no oftener than this.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 fn everything() -> String {
     "**".to_owned()
@@ -118,6 +120,7 @@ impl Tool for Watch {
             if timeout_at(deadline, changed).await.is_err() {
                 break since;
             }
+            sleep_until(deadline.min(Instant::now() + LOOK_EVERY)).await;
         };
         let gap = if since.other_run { -1 } else { i64::try_from(since.lost).unwrap_or(i64::MAX) };
         let seen = |(id, sample): (TagId, crate::model::Sample)| {
