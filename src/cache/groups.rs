@@ -138,6 +138,12 @@ impl TagCache {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
+    #[cold]
+    #[inline(never)]
+    fn near(&self, epoch: u64) -> Near {
+        Near { epoch, directory: Arc::clone(&self.groups.read().directory) }
+    }
+
     /// Reads from a live group.
     pub(super) fn in_group<T>(&self, id: u32, read: impl FnOnce(&Group) -> T) -> Option<T> {
         // While a thread ends its copy is gone: the slots know the way too.
@@ -146,10 +152,7 @@ impl TagCache {
             let epoch = self.epoch.load(Ordering::Acquire);
             let near = match near.as_mut() {
                 Some(near) if near.epoch == epoch => near,
-                _ => {
-                    let directory = Arc::clone(&self.groups.read().directory);
-                    near.insert(Near { epoch, directory })
-                }
+                _ => near.insert(self.near(epoch)),
             };
             let at = near.directory.binary_search_by_key(&id, |(id, _)| *id).ok()?;
             near.directory.get(at).map(|(_, group)| read(group))

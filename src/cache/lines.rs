@@ -73,18 +73,40 @@ impl<M: Memory> Line<M> {
     }
 }
 
-/// Copies seven rows of one tag.
-fn copy<M: Memory>(block: &Block<M>, column: usize, to: &mut impl Sink) {
-    let mut values = [0; LINE_ROWS];
-    let mut codes = [0; LINE_ROWS];
-    if let Some(line) = block.get().and_then(|lines| lines.get(column)) {
-        for (to, value) in values.iter_mut().zip(&line.values) {
-            *to = value.load(Relaxed);
+/// Lines whose loads are under way at once. Each lies in a page of its own, so a window is as
+/// slow as memory answers, unless all of them are asked for before the first is used.
+const AHEAD: usize = 16;
+
+/// Copies lines of one tag.
+fn copy<'a, M: Memory>(
+    mut blocks: impl Iterator<Item = &'a Block<M>>,
+    column: usize,
+    to: &mut impl Sink,
+) {
+    loop {
+        let mut ahead = [const { None }; AHEAD];
+        let mut taken = 0;
+        for (slot, block) in ahead.iter_mut().zip(&mut blocks) {
+            let line = block.get().and_then(|lines| lines.get(column));
+            *slot = line.map(|line| (line, line.codes.load(Relaxed)));
+            taken += 1;
         }
-        let [a, b, c, d, e, f, g, _spare] = line.codes.load(Relaxed).to_le_bytes();
-        codes = [a, b, c, d, e, f, g];
+        for line in ahead.iter().take(taken) {
+            let mut values = [0; LINE_ROWS];
+            let mut codes = [0; LINE_ROWS];
+            if let Some((line, word)) = line {
+                for (to, value) in values.iter_mut().zip(&line.values) {
+                    *to = value.load(Relaxed);
+                }
+                let [a, b, c, d, e, f, g, _spare] = word.to_le_bytes();
+                codes = [a, b, c, d, e, f, g];
+            }
+            to.line(&values, codes);
+        }
+        if taken < AHEAD {
+            return;
+        }
     }
-    to.line(&values, codes);
 }
 
 impl<M: Memory> ScanRing<M> {
@@ -161,7 +183,7 @@ impl<M: Memory> ScanRing<M> {
             let lines = if length == 0 { 0 } else { (skipped + length).div_ceil(LINE_ROWS) };
             // The line it began with may be the last one too, once round the ring.
             let blocks = self.blocks.iter().skip(slot / LINE_ROWS).chain(&self.blocks);
-            blocks.take(lines).for_each(|block| copy(block, column, to));
+            copy(blocks.take(lines), column, to);
             let times = self.times.iter().skip(slot).chain(&self.times).take(length);
             to.times(times.map(|time| time.load(Relaxed).cast_signed()));
             first = self.head.valid_from().clamp(rows.start, rows.end);

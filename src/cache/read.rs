@@ -61,6 +61,8 @@ impl TagCache {
     }
 
     /// Gives the newest sample the long way: out of a cell, or the past.
+    #[cold]
+    #[inline(never)]
     fn latest_known(&self, id: TagId) -> Option<Latest> {
         let entry = self.slots.read(id)?;
         if let Some(place) = &entry.place
