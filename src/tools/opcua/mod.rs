@@ -74,13 +74,6 @@ fn unknown_node(quality: Quality) -> Option<DriverError> {
             .hint("browse for the node id with opcua_browse")
             .status(quality.status())
     })
-/// In which form a configured node's value is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As the server gives it.
-    AsRead,
-    /// As its tag reports it: the part picked out, scaled.
-    AsTag,
 }
 
 /// In which form a configured node's value is wanted.
