@@ -19,7 +19,7 @@ use crate::model::{EndpointName, LinkState, TagId};
 
 /// Demands that may wait for one device. At the default budget a device answers four calls a
 /// second, so a longer queue would only hold calls past their deadline.
-const DEMANDS_MAX: usize = 64;
+pub(super) const DEMANDS_MAX: usize = 64;
 /// How often a waiting caller hears of progress, and how soon a restarted poller is tried again.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 

@@ -13,6 +13,8 @@ mod link;
 mod observed;
 mod poller;
 mod root;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use collector::{Collector, Plant, Reloaded, Setup, SetupError};
 pub use deps::{Deps, Inner, age_ms};

@@ -160,7 +160,7 @@ fn total(widths: &[u16]) -> u16 {
 }
 
 /// Where a text may go on in the next line.
-const BREAKS: [char; 3] = [' ', '/', '_'];
+const BREAKS: [char; 5] = [' ', '/', '_', ';', '.'];
 
 /// Breaks a text into lines of a width, after a place to break where there is one.
 fn broken(text: &str, width: u16) -> String {
