@@ -165,10 +165,10 @@ impl Link {
         }
     }
 
-    /// Has the next attempt to connect made at once, where the one before failed.
-    pub fn retry(&self) {
+    /// Has the session opened anew at once: what it rests on, such as trust, has changed.
+    pub fn reopen(&self) {
         if let Some(poller) = self.poller()
-            && let Err(gone) = poller.send_message(PollerMsg::Retry)
+            && let Err(gone) = poller.send_message(PollerMsg::Reopen)
         {
             tracing::debug!(endpoint = %self.name(), error = %gone, "poller is restarting");
         }

@@ -153,7 +153,7 @@ impl Tool for Trust {
             let fault = link.report().last_error;
             fault.is_some_and(|fault| fault.error.kind == ErrorKind::CertificateRejected)
         };
-        deps.directory.links().iter().filter(|link| is_refused(link)).for_each(|l| l.retry());
+        deps.directory.links().iter().filter(|link| is_refused(link)).for_each(|l| l.reopen());
         Ok(ChangedOutput { certificate: facts.into() })
     }
 }
@@ -173,6 +173,9 @@ impl Tool for Reject {
         let state_dir = deps.setup.state_dir.clone();
         let facts = on_disk(move || certificates::reject(&state_dir, &input.fingerprint)).await?;
         tracing::info!(fingerprint = %facts.fingerprint, "an operator rejects a certificate");
+        // A session that rests on it must not live on.
+        let links = deps.directory.links();
+        links.iter().filter(|link| link.protocol.name == "opcua").for_each(|link| link.reopen());
         Ok(ChangedOutput { certificate: facts.into() })
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::collector::{Collector, good_tags};
+use crate::device::Device;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
 use crate::wait::eventually;
@@ -53,7 +54,6 @@ async fn reads_as_pymodbus_serves(client: &Client) {
     let nobody = client.call("modbus_read_holding", json!({"address": 0, "unit_id": 9})).await;
     // pymodbus says that the target failed to respond (exception 11), or says nothing at all.
     assert!(["device_fault", "device_timeout"].contains(&nobody.code()), "{}", nobody.value);
-    println!("{}", nobody.value);
     // A unit that does not answer leaves its neighbour be.
     let after = client.call("modbus_read_holding", json!({"address": 7, "max_age_s": 0})).await;
     assert_eq!(after.good()["raw_registers"], json!([7]));
@@ -149,7 +149,34 @@ async fn scanned_modbus_tags_have_values_units_and_history() {
 
     let stats = json!({"tags": ["line/speed"], "since": "-1h"});
     let stats = client.call("tag_stats", stats).await.good();
+    assert_eq!(stats["items"][0]["last"], json!(100), "{stats}");
     let history = json!({"tag": "line/speed", "since": "-1h"});
     let history = client.call("tag_history", history).await.good();
-    println!("{stats}\n{history}");
+    assert_eq!(
+        (&history["tag"], &history["points"][0]["value"]),
+        (&json!("line/speed"), &json!(100))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_of_one_address_share_its_connection() {
+    let device = Device::start().await.holding(0, &[3, 4]);
+    let endpoints = [
+        Endpoint::modbus("left", device.port).tag("left/one", "holding:0", ""),
+        Endpoint::modbus("right", device.port).with("unit_id = 7").tag(
+            "right/two",
+            "holding:1",
+            "",
+        ),
+    ];
+    let collector = Collector::start(&plant(&endpoints)).await;
+    let client = collector.agent().await;
+    let items = good_tags(&client, &["left/one", "right/two"]).await;
+    assert_eq!((&items[0]["value"], &items[1]["value"]), (&json!(3), &json!(4)));
+    for endpoint in ["left", "right"] {
+        let ask = json!({"endpoint": endpoint, "address": 0, "max_age_s": 0});
+        let read = client.call("modbus_read_holding", ask).await.good();
+        assert_eq!(read["endpoint"], endpoint);
+    }
+    assert_eq!(device.connections(), 1);
 }

@@ -35,8 +35,8 @@ pub(crate) enum PollerMsg {
     Work,
     /// The driver has received something.
     Woke,
-    /// What kept the session from opening may be mended: try at once.
-    Retry,
+    /// What the session rests on has changed: open it anew, at once.
+    Reopen,
     /// A question for the device.
     Demand(Box<Demand>),
     /// An answer that ran beside the scans has ended the session of that number.
@@ -104,7 +104,8 @@ impl Actor for Poller {
                 state.woke.store(false, Relaxed);
                 state.drain_pushed().await;
             }
-            PollerMsg::Retry => {
+            PollerMsg::Reopen => {
+                state.close_session().await;
                 state.retry_now();
                 state.work().await;
             }
