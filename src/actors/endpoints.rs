@@ -113,8 +113,16 @@ impl Actor for Endpoints {
         event: SupervisionEvent,
         state: &mut EndpointsState,
     ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(cell, error) = event {
-            state.panicked(&me, cell.get_id(), &error.to_string());
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                state.panicked(&me, cell.get_id(), &error.to_string());
+            }
+            // One that was told to end is no child any more.
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                let text = reason.unwrap_or_else(|| "it ended by itself".to_owned());
+                state.panicked(&me, cell.get_id(), &text);
+            }
+            _ => (),
         }
         Ok(())
     }
@@ -211,7 +219,7 @@ impl EndpointsState {
             child.panics.pop_front();
         }
         let count = child.panics.len();
-        tracing::error!(endpoint = %child.link.name(), count, "poller panicked: {text}");
+        tracing::error!(endpoint = %child.link.name(), count, "poller failed: {text}");
         child.link.publish(|report| report.restarts += 1);
         if count >= PANICS_MAX {
             return quarantine(child, cache);

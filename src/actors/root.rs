@@ -118,11 +118,15 @@ impl Actor for Root {
         event: SupervisionEvent,
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
-        if let SupervisionEvent::ActorFailed(cell, error) = event
-            && let Some(child) = state.which(&cell)
-            && !state.is_closing
-        {
-            tracing::error!(?child, "failed and is started again: {error}");
+        let (cell, text) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                (cell, reason.unwrap_or_else(|| "it ended by itself".to_owned()))
+            }
+            _ => return Ok(()),
+        };
+        if let Some(child) = state.which(&cell).filter(|_| !state.is_closing) {
+            tracing::error!(?child, "failed and is started again: {text}");
             me.send_after(RESTART_AFTER, move || RootMsg::Restart(child));
         }
         Ok(())

@@ -63,6 +63,38 @@ async fn a_panicking_poller_comes_back_and_its_neighbours_miss_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_killed_poller_comes_back() {
+    let device = device("killed");
+    let rig = Rig::start(&[spec("killed", &[1])]).await;
+    ms(500).await;
+    rig.link("killed").poller().unwrap().kill();
+    ms(500).await;
+    let report = rig.link("killed").report();
+    assert_eq!((report.restarts, report.state), (1, LinkState::Up));
+    assert_eq!(device.sessions.load(SeqCst), 2);
+    assert_eq!(rig.quality("killed/1"), Some(Quality::GOOD));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_goes_down_takes_its_pollers_and_their_links_with_it() {
+    let device = device("orphan");
+    let rig = Rig::start(&[spec("orphan", &[1])]).await;
+    ms(500).await;
+    let before = rig.link("orphan");
+    rig.endpoints.kill();
+    ms(500).await;
+    let seen = device.seen();
+    ms(1000).await;
+    assert_eq!(device.seen(), seen, "nobody scans any more");
+    let (cache, directory) = (rig.cache.clone(), rig.directory.clone());
+    let rig = Rig::over(cache, directory, &[spec("orphan", &[1])]).await;
+    ms(500).await;
+    assert!(!Arc::ptr_eq(&before, &rig.link("orphan")));
+    assert_eq!(rig.directory.endpoints().len(), 1);
+    assert!(ask(&rig.link("orphan"), block(1, 0), 10).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn five_panics_in_ten_minutes_quarantine_an_endpoint_and_calls_hear_so_at_once() {
     let device = device("five");
     device.scan_panics.store(5, SeqCst);
