@@ -72,7 +72,13 @@ fn real(number: u32, stride: u32) -> Tag {
 
 /// Asks for the same block through the driver, again and again.
 async fn blocks(driver: &mut dyn Driver, toll: &Toll, exchanges: u32) {
-    let at = BlockRef { unit: UnitId(1), area: "holding", address: 0, count: REGISTERS.into() };
+    let at = BlockRef {
+        unit: UnitId(1),
+        area: "holding",
+        section: 0,
+        address: 0,
+        count: REGISTERS.into(),
+    };
     for _ in 0..exchanges {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         match driver.ask(Ask::Block(at.clone()), toll.clone(), deadline) {

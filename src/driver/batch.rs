@@ -24,17 +24,24 @@ pub struct Reading {
 pub struct BlockRef {
     /// The device behind the endpoint.
     pub unit: UnitId,
-    /// The area, as the protocol's tools name it: `holding`, `input`, `coil`, `discrete`.
+    /// The area, as the protocol's tools name it; one of [`BlockRef::AREAS`].
     pub area: &'static str,
+    /// The part of the area: the number of an S7 data block, 0 elsewhere.
+    pub section: u16,
     /// The first address, 0-based, as it goes on the wire.
     pub address: u32,
-    /// How many registers or bits.
+    /// How many registers, bits or bytes.
     pub count: u32,
 }
 
 impl BlockRef {
-    /// The names that `area` may have.
-    pub const AREAS: [&'static str; 4] = ["holding", "input", "coil", "discrete"];
+    /// The names that `area` may have: Modbus' four tables, S7's areas, the devices of MC.
+    pub const AREAS: [&'static str; 28] = [
+        "holding", "input", "coil", "discrete", //
+        "DB", "M", "I", "Q", "T", "C", //
+        "D", "W", "R", "ZR", "SD", "SW", "TN", "CN", "SN", //
+        "X", "Y", "B", "L", "F", "V", "S", "SM", "SB",
+    ];
 }
 
 /// The contents of a block.
@@ -44,6 +51,20 @@ pub enum BlockData {
     Registers(Arc<[u16]>),
     /// Single bits.
     Bits(Arc<[bool]>),
+    /// Bytes, where an area is addressed by them.
+    Bytes(Arc<[u8]>),
+}
+
+impl BlockData {
+    /// Gives how many registers, bits or bytes it holds.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Registers(registers) => registers.len(),
+            Self::Bits(bits) => bits.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// A block as it was read.

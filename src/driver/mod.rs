@@ -24,7 +24,9 @@ pub use ask::{Ask, BrowseNode, HistoryPage, Identity, NodeReading, Reply};
 pub use batch::{Batch, BlockData, BlockRef, RawBlock, Reading};
 pub use error::{DriverError, ErrorKind, Reaction};
 pub use meter::{Meter, MeterReport, Purpose, Toll};
-pub use protocol::{EndpointSpec, Protocol, ScanCost, SettingError, Settings, WireAddress};
+pub use protocol::{
+    Discovery, EndpointSpec, Need, Prompt, Protocol, ScanCost, SettingError, Settings, WireAddress,
+};
 
 use crate::model::{Tag, TagId, UnitId};
 

@@ -61,6 +61,10 @@ pub struct Protocol {
     pub sample: &'static str,
     /// Its page.
     pub readme: &'static str,
+    /// What setting up an endpoint asks for, in order.
+    pub prompts: &'static [Prompt],
+    /// How its tags are found.
+    pub discovery: Discovery,
     /// Checks the settings, without I/O. Every error found.
     pub check: fn(&Settings) -> Vec<SettingError>,
     /// Checks a tag's address and type, and says how it goes on the wire.
@@ -71,6 +75,42 @@ pub struct Protocol {
     pub shared_as: fn(&Settings) -> Option<String>,
     /// Makes a driver.
     pub driver: fn(&EndpointSpec) -> Result<Box<dyn Driver>, DriverError>,
+}
+
+/// One question of setting up an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prompt {
+    /// The key of the configuration that the answer stands in.
+    pub key: &'static str,
+    /// The question, in words a plant engineer uses.
+    pub question: &'static str,
+    /// What an empty answer means; empty leaves the key out, where it is not needed.
+    pub default: &'static str,
+    /// Whether an endpoint can do without it.
+    pub need: Need,
+}
+
+/// Whether an answer may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// There is no endpoint without it.
+    Required,
+    /// An empty answer leaves the key out.
+    Optional,
+}
+
+/// How the tags of a device are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discovery {
+    /// [`Ask::Browse`](super::Ask::Browse) from here: variables become tags by their node id.
+    Browse {
+        /// Where to start.
+        root: &'static str,
+        /// How many levels below it.
+        depth: u8,
+    },
+    /// The protocol has no names to browse; the text says what to do instead.
+    ByHand(&'static str),
 }
 
 /// What one scan class of an endpoint costs.

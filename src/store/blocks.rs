@@ -20,8 +20,8 @@ const SAME_EVERY_MS: i64 = 60_000;
 /// Places kept: 65 536 blocks of 125 registers are 16 MB.
 const PLACES_MAX: usize = 65_536;
 
-/// Endpoint, unit, area, first address.
-type Place = (EndpointName, u8, &'static str, u32);
+/// Endpoint, unit, area, section, first address.
+type Place = (EndpointName, u8, &'static str, u16, u32);
 
 #[derive(Debug)]
 struct Held {
@@ -48,7 +48,7 @@ impl Blocks {
     pub(super) fn offer(&mut self, blocks: &[(EndpointName, RawBlock)]) {
         for (endpoint, block) in blocks {
             let at = &block.at;
-            let place = (Arc::clone(endpoint), at.unit.0, at.area, at.address);
+            let place = (Arc::clone(endpoint), at.unit.0, at.area, at.section, at.address);
             if let Some(held) = self.held.get_mut(&place) {
                 if held.block.received_ts <= block.received_ts {
                     held.block = block.clone();
@@ -104,8 +104,8 @@ impl Blocks {
         let mut table = change.open_table(BLOCKS)?;
         for place in &places {
             let Some(held) = self.held.get_mut(place) else { continue };
-            let (endpoint, unit, area, address) = place;
-            let key = (endpoint.as_ref(), *unit, *area, *address);
+            let (endpoint, unit, area, section, address) = place;
+            let key = (endpoint.as_ref(), *unit, *area, *section, *address);
             table.insert(key, put_block(seed(key), &held.block).as_slice())?;
             let hash = hash_of(&held.block.data);
             held.stored = Some(Stored { hash, received: held.block.received_ts, at: now });
@@ -128,25 +128,21 @@ pub(super) fn read(view: &View) -> Result<Vec<(EndpointName, RawBlock)>, StoreEr
     let mut blocks = Vec::new();
     for row in view.snapshot.open_table(BLOCKS)?.iter()? {
         let (key, bytes) = row?;
-        let (endpoint, unit, area, address) = key.value();
+        let (endpoint, unit, area, section, address) = key.value();
         let Some(area) = BlockRef::AREAS.into_iter().find(|known| *known == area) else {
             continue;
         };
-        let key = (endpoint, unit, area, address);
+        let key = (endpoint, unit, area, section, address);
         let Ok((data, received_ts)) = take_block(seed(key), bytes.value()) else { continue };
-        let count = match &data {
-            BlockData::Registers(registers) => registers.len(),
-            BlockData::Bits(bits) => bits.len(),
-        };
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let at = BlockRef { unit: UnitId(unit), area, address, count };
+        let count = u32::try_from(data.count()).unwrap_or(u32::MAX);
+        let at = BlockRef { unit: UnitId(unit), area, section, address, count };
         blocks.push((Arc::from(endpoint), RawBlock { at, data, received_ts }));
     }
     Ok(blocks)
 }
 
-fn seed((endpoint, unit, area, address): (&str, u8, &str, u32)) -> u64 {
-    let place = u64::from(unit) << 32 | u64::from(address);
+fn seed((endpoint, unit, area, section, address): (&str, u8, &str, u16, u32)) -> u64 {
+    let place = u64::from(section) << 40 | u64::from(unit) << 32 | u64::from(address);
     xxh3_64_with_seed(endpoint.as_bytes(), place ^ xxh3_64(area.as_bytes()))
 }
 
@@ -163,6 +159,11 @@ fn put_data(out: &mut Vec<u8>, data: &BlockData) {
             out.extend(bits.chunks(8).map(|eight| {
                 eight.iter().rev().fold(0, |byte: u8, bit| byte << 1 | u8::from(*bit))
             }));
+        }
+        BlockData::Bytes(bytes) => {
+            out.push(2);
+            put_count(out, bytes.len());
+            out.extend_from_slice(bytes);
         }
     }
 }
@@ -194,6 +195,10 @@ fn take_block(seed: u64, row: &[u8]) -> Result<(BlockData, Timestamp), Malformed
             let bytes = from.take(count.div_ceil(8))?.iter();
             let bits = bytes.flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1));
             BlockData::Bits(bits.take(count).collect())
+        }
+        2 => {
+            let count = from.count(from.left())?;
+            BlockData::Bytes(from.take(count)?.into())
         }
         _ => return Err(Malformed),
     };

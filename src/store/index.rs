@@ -23,9 +23,9 @@ pub(super) const GROUPS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new(
 pub(super) const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
 /// Known gaps.
 pub(super) const GAPS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("gaps");
-/// The newest raw block by endpoint, unit, area and address.
-pub(super) const BLOCKS: TableDefinition<'_, (&str, u8, &str, u32), &[u8]> =
-    TableDefinition::new("blocks");
+/// The newest raw block by endpoint, unit, area, section and address.
+pub(super) const BLOCKS: TableDefinition<'_, (&str, u8, &str, u16, u32), &[u8]> =
+    TableDefinition::new("areas");
 /// The format, the state of the run, the next tag number.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 

@@ -246,7 +246,7 @@ fn a_page_of_unequal_columns_is_refused_and_the_store_goes_on() {
 
 fn block(address: u32, registers: &[u16], second: i64) -> (EndpointName, RawBlock) {
     let count = u32::try_from(registers.len()).unwrap();
-    let at_block = BlockRef { unit: UnitId(3), area: "holding", address, count };
+    let at_block = BlockRef { unit: UnitId(3), area: "holding", section: 0, address, count };
     let data = BlockData::Registers(registers.into());
     ("plc2".into(), RawBlock { at: at_block, data, received_ts: at(second) })
 }
@@ -264,14 +264,18 @@ fn the_newest_raw_blocks_come_back_and_unchanged_ones_are_not_rewritten() {
     assert_eq!(put(&[block(0, &[9, 9, 9], 62)], 62), 1);
     assert_eq!(put(&[block(0, &[9, 9, 8], 63)], 63), 0);
     let mut bits = block(5, &[], 64);
-    bits.1.at = BlockRef { unit: UnitId(0), area: "coil", address: 5, count: 11 };
+    bits.1.at = BlockRef { unit: UnitId(0), area: "coil", section: 0, address: 5, count: 11 };
     let pattern = [true, false, true, true, false, false, false, true, false, true, true];
     bits.1.data = BlockData::Bits(pattern.into());
     assert_eq!(put(std::slice::from_ref(&bits), 64), 1);
+    let mut bytes = block(5, &[], 64);
+    bytes.1.at = BlockRef { unit: UnitId(0), area: "DB", section: 12, address: 5, count: 3 };
+    bytes.1.data = BlockData::Bytes([1, 0, 255].into());
+    assert_eq!(put(std::slice::from_ref(&bytes), 64), 1);
     store.close_clean(at(65)).unwrap();
     drop(store);
     let found = opened(&path, 66).store.blocks().unwrap();
-    assert_eq!(found, [bits, block(0, &[9, 9, 8], 63), block(100, &[7], 60)]);
+    assert_eq!(found, [bytes, bits, block(0, &[9, 9, 8], 63), block(100, &[7], 60)]);
 }
 
 #[test]

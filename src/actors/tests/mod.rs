@@ -25,8 +25,9 @@ use super::link::{Answer, AskError, Link};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::driver::{
-    Ask, Asking, Batch, BlockData, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind,
-    Identity, PlanReport, Planned, Protocol, RawBlock, Reading, Reply, Slice, SliceId, Toll,
+    Ask, Asking, Batch, BlockData, BlockRef, Cadence, Discovery, Driver, DriverError, EndpointSpec,
+    ErrorKind, Identity, PlanReport, Planned, Protocol, RawBlock, Reading, Reply, Slice, SliceId,
+    Toll,
 };
 use crate::model::{Budget, Quality, ScanClass, Tag, TagId, UnitId, Value};
 
@@ -179,6 +180,8 @@ pub(crate) static PROTOCOLS: [Protocol; 1] = [Protocol {
     keys: &[],
     sample: "",
     readme: "",
+    prompts: &[],
+    discovery: Discovery::ByHand("it is a test"),
     check: |_| Vec::new(),
     address: |_| Ok(String::new()),
     requests: |_| Vec::new(),
@@ -218,7 +221,7 @@ pub(crate) fn spec(name: &str, units: &[u8]) -> EndpointSpec {
 }
 
 pub(crate) fn block(unit: u8, address: u32) -> Ask {
-    Ask::Block(BlockRef { unit: UnitId(unit), area: "holding", address, count: 1 })
+    Ask::Block(BlockRef { unit: UnitId(unit), area: "holding", section: 0, address, count: 1 })
 }
 
 /// The supervisor of the pollers with what they share.

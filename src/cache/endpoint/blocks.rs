@@ -9,7 +9,7 @@ use crate::model::{Timestamp, UnitId};
 /// Pieces kept per endpoint, oldest out: a plan has tens of them, agents ask for the rest.
 const PIECES_MAX: usize = 4096;
 
-/// Registers and bits kept per endpoint, oldest out: every register of 16 units.
+/// Registers, bits and bytes kept per endpoint, oldest out: every register of 16 units.
 const ELEMENTS_MAX: usize = 16 * 65_536;
 
 /// A block as it was asked for.
@@ -31,7 +31,8 @@ struct Piece {
     order: u64,
 }
 
-type AreaKey = (UnitId, &'static str);
+/// Unit, area, section.
+type AreaKey = (UnitId, &'static str, u16);
 
 /// One endpoint's image; no two pieces overlap.
 #[derive(Default)]
@@ -42,17 +43,11 @@ pub(super) struct Blocks {
     elements: usize,
 }
 
-fn length(data: &BlockData) -> usize {
-    match data {
-        BlockData::Registers(registers) => registers.len(),
-        BlockData::Bits(bits) => bits.len(),
-    }
-}
-
 fn cut(data: &BlockData, from: usize, to: usize) -> Option<BlockData> {
     Some(match data {
         BlockData::Registers(registers) => BlockData::Registers(registers.get(from..to)?.into()),
         BlockData::Bits(bits) => BlockData::Bits(bits.get(from..to)?.into()),
+        BlockData::Bytes(bytes) => BlockData::Bytes(bytes.get(from..to)?.into()),
     })
 }
 
@@ -63,7 +58,7 @@ fn distance(from: u32, to: u32) -> usize {
 
 impl Piece {
     fn end(&self, address: u32) -> u32 {
-        address.saturating_add(u32::try_from(length(&self.data)).unwrap_or(u32::MAX))
+        address.saturating_add(u32::try_from(self.data.count()).unwrap_or(u32::MAX))
     }
 
     /// Gives the part of a piece at `address` that lies in a range.
@@ -83,7 +78,7 @@ impl Blocks {
         let seen_uptime_ms = Some(clock::uptime_ms());
         let piece = Piece { data, received_ts, seen_uptime_ms, order: self.next_order };
         self.next_order += 1;
-        let key = (at.unit, at.area);
+        let key = (at.unit, at.area, at.section);
         let end = piece.end(at.address);
         if end == at.address {
             return;
@@ -104,7 +99,8 @@ impl Blocks {
     pub(super) fn restore(&mut self, block: RawBlock) {
         let RawBlock { at, data, received_ts } = block;
         let piece = Piece { data, received_ts, seen_uptime_ms: None, order: 0 };
-        let (key, end) = ((at.unit, at.area), piece.end(at.address));
+        let key = (at.unit, at.area, at.section);
+        let end = piece.end(at.address);
         let mut from = at.address;
         for (taken, until) in self.overlapping(key, at.address, end) {
             if let Some(part) = piece.part(at.address, from, taken) {
@@ -119,28 +115,30 @@ impl Blocks {
     }
 
     pub(super) fn find(&self, at: &BlockRef) -> Option<FoundBlock> {
-        let area = self.areas.get(&(at.unit, at.area))?;
+        let area = self.areas.get(&(at.unit, at.area, at.section))?;
         let end = at.address.checked_add(at.count)?;
-        let (mut registers, mut bits) = (Vec::new(), Vec::new());
+        let (mut registers, mut bits, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = at.address;
         let mut received_ts: Option<Timestamp> = None;
         let mut seen_uptime_ms = Some(u64::MAX);
         while next < end {
             let (address, piece) = area.range(..=next).next_back()?;
             let part = piece.part(*address, next, end)?;
-            next = next.saturating_add(u32::try_from(length(&part.data)).ok()?);
+            next = next.saturating_add(u32::try_from(part.data.count()).ok()?);
             match part.data {
                 BlockData::Registers(part) => registers.extend_from_slice(&part),
                 BlockData::Bits(part) => bits.extend_from_slice(&part),
+                BlockData::Bytes(part) => bytes.extend_from_slice(&part),
             }
             received_ts =
                 Some(received_ts.map_or(part.received_ts, |oldest| oldest.min(part.received_ts)));
             // No uptime is less than any.
             seen_uptime_ms = seen_uptime_ms.min(part.seen_uptime_ms);
         }
-        let data = match (registers.is_empty(), bits.is_empty()) {
-            (false, true) => BlockData::Registers(registers.into()),
-            (true, false) => BlockData::Bits(bits.into()),
+        let data = match (registers.is_empty(), bits.is_empty(), bytes.is_empty()) {
+            (false, true, true) => BlockData::Registers(registers.into()),
+            (true, false, true) => BlockData::Bits(bits.into()),
+            (true, true, false) => BlockData::Bytes(bytes.into()),
             _ => return None,
         };
         let block = RawBlock { at: at.clone(), data, received_ts: received_ts? };
@@ -149,12 +147,12 @@ impl Blocks {
 
     pub(super) fn images(&self) -> Vec<RawBlock> {
         let mut images = Vec::with_capacity(self.pieces);
-        for ((unit, area), pieces) in &self.areas {
+        for ((unit, area, section), pieces) in &self.areas {
             for (address, piece) in pieces {
-                let (unit, area, address) = (*unit, *area, *address);
-                let count = u32::try_from(length(&piece.data)).unwrap_or(u32::MAX);
+                let (unit, area, section, address) = (*unit, *area, *section, *address);
+                let count = u32::try_from(piece.data.count()).unwrap_or(u32::MAX);
                 images.push(RawBlock {
-                    at: BlockRef { unit, area, address, count },
+                    at: BlockRef { unit, area, section, address, count },
                     data: piece.data.clone(),
                     received_ts: piece.received_ts,
                 });
@@ -191,14 +189,14 @@ impl Blocks {
 
     fn insert(&mut self, key: AreaKey, address: u32, piece: Piece) {
         self.pieces += 1;
-        self.elements += length(&piece.data);
+        self.elements += piece.data.count();
         self.areas.entry(key).or_default().insert(address, piece);
     }
 
     fn remove(&mut self, key: AreaKey, address: u32) -> Option<Piece> {
         let piece = self.areas.get_mut(&key)?.remove(&address)?;
         self.pieces -= 1;
-        self.elements -= length(&piece.data);
+        self.elements -= piece.data.count();
         Some(piece)
     }
 
@@ -217,7 +215,7 @@ mod tests {
     use super::*;
 
     fn at(address: u32, count: u32) -> BlockRef {
-        BlockRef { unit: UnitId(1), area: "holding", address, count }
+        BlockRef { unit: UnitId(1), area: "holding", section: 0, address, count }
     }
 
     fn block(address: u32, registers: &[u16], millis: i64) -> RawBlock {
@@ -231,7 +229,7 @@ mod tests {
     fn registers(found: Option<FoundBlock>) -> Option<Vec<u16>> {
         match found?.block.data {
             BlockData::Registers(registers) => Some(registers.to_vec()),
-            BlockData::Bits(_) => None,
+            BlockData::Bits(_) | BlockData::Bytes(_) => None,
         }
     }
 

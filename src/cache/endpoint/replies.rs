@@ -102,6 +102,7 @@ fn reply_bytes(reply: &Reply) -> usize {
             registers.len() * size_of::<u16>()
         }
         Reply::Block(RawBlock { data: BlockData::Bits(bits), .. }) => bits.len(),
+        Reply::Block(RawBlock { data: BlockData::Bytes(bytes), .. }) => bytes.len(),
         Reply::Readings(readings) => readings.iter().map(reading_bytes).sum(),
         Reply::Identity(identity) => {
             let texts = [&identity.product, &identity.manufacturer, &identity.version];

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::driver::{
-    Driver, DriverError, EndpointSpec, ErrorKind, Protocol, ScanCost, SettingError, Settings,
-    WireAddress,
+    Discovery, Driver, DriverError, EndpointSpec, ErrorKind, Protocol, ScanCost, SettingError,
+    Settings, WireAddress,
 };
 use crate::model::Tag;
 
@@ -84,6 +84,8 @@ const fn protocol(name: &'static str, keys: &'static [&'static str]) -> Protocol
         keys,
         sample: "",
         readme: "",
+        prompts: &[],
+        discovery: Discovery::ByHand("it is a test"),
         check: |_| Vec::new(),
         address: |tag| Ok(format!("node {}", tag.address)),
         requests: |_| Vec::new(),

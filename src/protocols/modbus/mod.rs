@@ -15,7 +15,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use crate::driver::Protocol;
+use crate::driver::{Discovery, Need, Prompt, Protocol};
 
 /// Modbus as the rest of the house sees it.
 pub const PROTOCOL: Protocol = Protocol {
@@ -27,6 +27,15 @@ pub const PROTOCOL: Protocol = Protocol {
     keys: settings::KEYS,
     sample: include_str!("sample.toml"),
     readme: include_str!("README.md"),
+    prompts: &[
+        Prompt { key: "host", question: "IP address or name", default: "", need: Need::Required },
+        Prompt { key: "port", question: "TCP port", default: "502", need: Need::Optional },
+        Prompt { key: "unit_id", question: "Unit id", default: "1", need: Need::Optional },
+    ],
+    discovery: Discovery::ByHand(
+        "Modbus has registers without names: take their addresses from the device's manual, and \
+         write them as ref = \"holding:100\"",
+    ),
     check: |settings| settings::Line::parse(settings).err().unwrap_or_default(),
     address: |tag| address::resolve(tag).map(|point| point.to_string()),
     requests: driver::requests,

@@ -139,6 +139,7 @@ pub(super) fn block_ref(request: &Request) -> BlockRef {
     BlockRef {
         unit: request.unit,
         area: request.area.name(),
+        section: 0,
         address: u32::from(request.start),
         count: u32::from(request.count),
     }
@@ -151,6 +152,8 @@ fn cut(point: &Point, request: &Request, data: &BlockData) -> (Value, Quality) {
     let value = match data {
         BlockData::Bits(bits) => bits.get(range).and_then(|bits| of_bits(point, bits)),
         BlockData::Registers(words) => words.get(range).and_then(|words| of_words(point, words)),
+        // No function code reads bytes.
+        BlockData::Bytes(_) => None,
     };
     match value {
         None => (Value::Null, Quality::BAD_DECODING_ERROR),

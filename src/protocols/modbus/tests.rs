@@ -318,7 +318,9 @@ async fn a_passed_deadline_sends_nothing_and_keeps_the_session() {
 #[tokio::test]
 async fn a_block_is_read_as_asked_and_limits_are_held() {
     let mut plant = Plant::start(no_20, 5000, Vec::new()).await;
-    let at = |area, address, count| Ask::Block(BlockRef { unit: UnitId(9), area, address, count });
+    let at = |area, address, count| {
+        Ask::Block(BlockRef { unit: UnitId(9), area, section: 0, address, count })
+    };
     let Ok(Reply::Block(block)) = plant.ask(at("discrete", 1, 3)).await else { panic!() };
     assert_eq!(block.data, BlockData::Bits([true, false, true].into()));
     assert_eq!(plant.asked.lock().last(), Some(&(9, 2, 1, 3)));

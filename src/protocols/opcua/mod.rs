@@ -39,7 +39,8 @@ use plan::{Plan, Way};
 use settings::{Events, OpcuaSettings, Subscribe};
 
 use crate::driver::{
-    DriverError, EndpointSpec, Planned, Protocol, ScanCost, SettingError, Settings, WireAddress,
+    Discovery, DriverError, EndpointSpec, Need, Planned, Prompt, Protocol, ScanCost, SettingError,
+    Settings, WireAddress,
 };
 use crate::model::{Tag, TagId};
 
@@ -53,12 +54,42 @@ pub const PROTOCOL: Protocol = Protocol {
     keys: settings::KEYS,
     sample: include_str!("sample.toml"),
     readme: include_str!("README.md"),
+    prompts: PROMPTS,
+    // From the Objects folder (Part 5, 8.2.4).
+    discovery: Discovery::Browse { root: "i=85", depth: 6 },
     check,
     address,
     requests,
     shared_as: |_settings| None,
     driver: driver::make,
 };
+
+const PROMPTS: &[Prompt] = &[
+    Prompt {
+        key: "endpoint_url",
+        question: "Address, such as opc.tcp://10.0.0.5:4840",
+        default: "",
+        need: Need::Required,
+    },
+    Prompt {
+        key: "security_mode",
+        question: "Security mode: None, Sign or SignAndEncrypt",
+        default: "SignAndEncrypt",
+        need: Need::Optional,
+    },
+    Prompt {
+        key: "security_policy",
+        question: "Security policy: None, Basic256Sha256 or Aes256_Sha256_RsaPss",
+        default: "Basic256Sha256",
+        need: Need::Optional,
+    },
+    Prompt {
+        key: "username",
+        question: "User name, empty for anonymous",
+        default: "",
+        need: Need::Optional,
+    },
+];
 
 fn check(settings: &Settings) -> Vec<SettingError> {
     OpcuaSettings::read(settings).err().unwrap_or_default()

@@ -66,7 +66,7 @@ async fn read(
     let unit = unit(&target, input.unit_id)?;
     let (address, count) = span(input.address, input.count, BITS_MAX)?;
     let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
-    let at = BlockRef { unit, area, address, count };
+    let at = BlockRef { unit, area, section: 0, address, count };
     let got = block(deps, &target, &call, at, max_age_s).await?;
     let BlockData::Bits(bits) = &got.block.data else { return Err(mismatched()) };
     Ok(BitsOutput {

@@ -380,6 +380,7 @@ impl Source<'_> {
         let at = BlockRef {
             unit: point.unit,
             area: self.register_type.word(),
+            section: 0,
             address: u32::from(point.address),
             count: u32::from(point.decode.registers()),
         };

@@ -92,7 +92,7 @@ async fn read(
         let text = format!("{word} takes {width} registers a value, and count is {count}");
         return Err(ToolError::argument(text));
     }
-    let at = BlockRef { unit, area, address, count };
+    let at = BlockRef { unit, area, section: 0, address, count };
     let got = block(deps, &target, &call, at, max_age_s).await?;
     let BlockData::Registers(registers) = &got.block.data else { return Err(mismatched()) };
     let decoded = words::decode(registers, input.decode, input.order);
