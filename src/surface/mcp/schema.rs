@@ -15,25 +15,44 @@ enum Side {
     Output,
 }
 
+/// Arguments that many tools take: the constant instructions say once what they mean.
+const EXPLAINED_ONCE: [&str; 2] = ["endpoint", "max_age_s"];
+
 /// Splits the schema of the arguments into the tool's description and the rest.
 pub(super) fn input(schema: Schema) -> (String, Arc<JsonObject>) {
     let mut map = object(schema.to_value());
     let description = map.remove("description");
     let description = description.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     trim_object(&mut map, Side::Input);
+    if let Some(Value::Object(fields)) = map.get_mut("properties") {
+        for name in EXPLAINED_ONCE {
+            if let Some(Value::Object(field)) = fields.get_mut(name) {
+                field.remove("description");
+            }
+        }
+    }
     map.entry("type").or_insert_with(|| json!("object"));
     (description, Arc::new(map))
 }
 
 /// Makes the schema of an answer: the result or a failure.
 pub(super) fn output(schema: Schema) -> Arc<JsonObject> {
-    let mut result = Value::Object(object(schema.to_value()));
-    trim(&mut result, Side::Output);
+    let mut result = object(schema.to_value());
+    let required = result.get("required").cloned();
+    trim_object(&mut result, Side::Output);
+    // Of the answer itself it is said what is always there; below, names and types are enough.
+    if let Some(required) = required {
+        result.insert("required".to_owned(), required);
+    }
+    if let Some(Value::Object(fields)) = result.get_mut("properties")
+        && let Some(provenance) = fields.get_mut("provenance")
+    {
+        // The instructions say what stands in it.
+        *provenance = json!({"type": "object"});
+    }
     let failure = json!({
         "type": "object",
-        "properties": {
-            "error": {"type": "object", "required": ["code", "message", "hint", "retry"]}
-        },
+        "properties": {"error": {"type": "object"}},
         "required": ["error"]
     });
     Arc::new(object(json!({"type": "object", "anyOf": [result, failure]})))
@@ -63,14 +82,14 @@ fn trim_object(map: &mut Map<String, Value>, side: Side) {
         map.remove("default");
     }
     if side == Side::Output {
-        for key in ["description", "minimum", "maximum", "default"] {
+        for key in ["description", "minimum", "maximum", "default", "required"] {
             map.remove(key);
         }
         if map.get("additionalProperties") == Some(&Value::Bool(false)) {
             map.remove("additionalProperties");
         }
-        join_constants(map);
     }
+    join_constants(map);
     for (key, value) in map.iter_mut() {
         match (key.as_str(), value) {
             // Below these stand names of fields, which may well be called `title`.
@@ -85,7 +104,7 @@ fn trim_object(map: &mut Map<String, Value>, side: Side) {
     }
 }
 
-/// Writes a choice of documented words as a plain list of them.
+/// Writes a choice of documented words as a plain list of them: `otctl` shows what each means.
 fn join_constants(map: &mut Map<String, Value>) {
     let Some(Value::Array(options)) = map.get("oneOf") else { return };
     let words: Option<Vec<Value>> = options.iter().map(|o| o.get("const").cloned()).collect();
@@ -107,6 +126,33 @@ mod tests {
         title: String,
         /// Counted.
         count: u32,
+        /// Below it nothing is said to be required.
+        items: Vec<Item>,
+        /// Explained in the instructions.
+        provenance: Item,
+    }
+
+    #[derive(schemars::JsonSchema)]
+    #[allow(dead_code, reason = "only its schema is looked at")]
+    #[schemars(inline)]
+    struct Item {
+        value: f64,
+    }
+
+    #[derive(schemars::JsonSchema)]
+    #[allow(dead_code, reason = "only its schema is looked at")]
+    struct Arguments {
+        /// Which one.
+        endpoint: Option<String>,
+        /// How many.
+        count: u32,
+    }
+
+    #[test]
+    fn what_every_tool_takes_is_explained_once() {
+        let (_, schema) = input(schemars::schema_for!(Arguments));
+        assert_eq!(schema["properties"]["endpoint"], json!({"type": ["string", "null"]}));
+        assert_eq!(schema["properties"]["count"]["description"], "How many.");
     }
 
     #[test]
@@ -115,6 +161,10 @@ mod tests {
         let result = &schema["anyOf"][0];
         assert_eq!(result["properties"]["title"], json!({"type": "string"}));
         assert_eq!(result["properties"]["count"], json!({"type": "integer"}));
+        assert_eq!(result["required"], json!(["title", "count", "items", "provenance"]));
+        let item = json!({"type": "object", "properties": {"value": {"type": "number"}}});
+        assert_eq!(result["properties"]["items"]["items"], item);
+        assert_eq!(result["properties"]["provenance"], json!({"type": "object"}));
         assert_eq!(schema["anyOf"][1]["required"], json!(["error"]));
     }
 
