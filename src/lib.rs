@@ -11,7 +11,7 @@
 //! | F4 | `tools` |
 //! | F3 | `actors`, `demo` |
 //! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config` |
-//! | F1 | `driver`, `clock`, `net` |
+//! | F1 | `driver`, `clock`, `net`, `plan` |
 //! | F0 | `model` |
 
 pub mod actors;
@@ -24,6 +24,7 @@ pub mod diagnose;
 pub mod driver;
 pub mod model;
 pub mod net;
+pub mod plan;
 pub mod protocols;
 pub mod store;
 pub mod surface;

@@ -11,36 +11,52 @@ use crate::model::{DataType, Scale, WordOrder};
 /// The units behind the Modbus port; tags of the others name theirs.
 const UNIT_DEFAULT: u8 = 1;
 
+/// Where the servers listen.
+#[derive(Debug, Clone)]
+pub(super) struct Addresses {
+    pub(super) opcua_url: String,
+    pub(super) modbus: SocketAddr,
+    pub(super) mc: SocketAddr,
+}
+
 /// Writes the file.
-pub(super) fn toml(modbus: SocketAddr, opcua_url: &str, faults: &[&'static Fault]) -> String {
+pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
     let mut text = String::new();
-    write(&mut text, modbus, opcua_url, faults).expect("a String takes every write");
+    write(&mut text, at, faults).expect("a String takes every write");
     text
 }
 
-fn write(
-    out: &mut String,
-    modbus: SocketAddr,
-    opcua_url: &str,
-    faults: &[&'static Fault],
-) -> fmt::Result {
+fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
+    let Addresses { opcua_url, modbus, mc } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
-    writeln!(out, "# Both servers listen on ports that change with every start.\n")?;
+    writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
     writeln!(out, "[[endpoints]]\nname = \"line1-opcua\"\nprotocol = \"opcua\"")?;
     writeln!(out, "endpoint_url = \"{opcua_url}\"")?;
     writeln!(out, "security_mode = \"None\"\nsecurity_policy = \"None\"\nscan_ms = 1000")?;
-    for point in points::all().filter(|point| matches!(point.place, Place::Node { .. })) {
-        tag(out, point, faults)?;
-    }
+    tags(out, faults, |place| matches!(place, Place::Node { .. }))?;
     writeln!(out, "\n# The controllers on the Modbus gateway: 1 filler, 2 utilities, 3 packer.")?;
     writeln!(out, "[[endpoints]]\nname = \"filler\"\nprotocol = \"modbus\"")?;
     writeln!(out, "host = \"{}\"\nport = {}", modbus.ip(), modbus.port())?;
     writeln!(out, "unit_id = {UNIT_DEFAULT}\nscan_ms = 1000")?;
-    for point in points::all().filter(|point| !matches!(point.place, Place::Node { .. })) {
-        tag(out, point, faults)?;
-    }
-    Ok(())
+    tags(out, faults, |place| {
+        matches!(place, Place::Register { .. } | Place::Bit { .. } | Place::RegisterBit { .. })
+    })?;
+    writeln!(out, "\n# The capper's Mitsubishi controller: MC protocol, binary code.")?;
+    writeln!(out, "[[endpoints]]\nname = \"capper\"\nprotocol = \"mc\"")?;
+    writeln!(out, "host = \"{}\"\nport = {}\nplctype = \"Q\"", mc.ip(), mc.port())?;
+    writeln!(out, "scan_ms = 1000")?;
+    tags(out, faults, |place| matches!(place, Place::McWords { .. } | Place::McBit { .. }))
+}
+
+fn tags(
+    out: &mut String,
+    faults: &[&'static Fault],
+    is_there: impl Fn(Place) -> bool,
+) -> fmt::Result {
+    points::all()
+        .filter(|point| is_there(point.place))
+        .try_for_each(|point| tag(out, point, faults))
 }
 
 fn tag(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Result {
@@ -74,6 +90,12 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
     match point.place {
         Place::Node { path, .. } => {
             writeln!(out, "ref = \"nsu={NAMESPACE};s={}\"", id_text(path))
+        }
+        Place::McWords { device, number, layout } => {
+            writeln!(out, "ref = \"{device}{number}\"\ntype = \"{}\"", data_type(layout))
+        }
+        Place::McBit { device, number } => {
+            writeln!(out, "ref = \"{device}{number}\"\ntype = \"bool\"")
         }
         Place::Bit { unit, table, address } => {
             writeln!(out, "ref = \"{}:{address}\"", table.word())?;
@@ -133,8 +155,12 @@ mod tests {
     use super::*;
 
     fn parsed(faults: &[&'static Fault]) -> ::toml::Table {
-        let text = toml("127.0.0.1:1502".parse().unwrap(), "opc.tcp://127.0.0.1:4840/", faults);
-        text.parse().unwrap()
+        let at = Addresses {
+            opcua_url: "opc.tcp://127.0.0.1:4840/".to_owned(),
+            modbus: "127.0.0.1:1502".parse().unwrap(),
+            mc: "127.0.0.1:5007".parse().unwrap(),
+        };
+        toml(&at, faults).parse().unwrap()
     }
 
     fn tags(config: &::toml::Table) -> Vec<&::toml::Table> {
@@ -166,13 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn both_endpoints_are_where_the_servers_listen() {
+    fn every_endpoint_is_where_its_server_listens() {
         let config = parsed(&[]);
         let endpoints = config["endpoints"].as_array().unwrap();
         assert_eq!(endpoints[0]["name"].as_str(), Some("line1-opcua"));
         assert_eq!(endpoints[0]["endpoint_url"].as_str(), Some("opc.tcp://127.0.0.1:4840/"));
         assert_eq!(endpoints[1]["name"].as_str(), Some("filler"));
         assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
+        assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! F3: a simulated bottling line behind real sockets, to try the collector on.
 //!
-//! [`start`] spawns the line with an OPC UA and a Modbus TCP server on ephemeral loopback
+//! [`start`] spawns the line with a server for each protocol on ephemeral loopback
 //! ports, and [`DemoPlant::config_toml`] is the configuration an ordinary collector reads it
 //! with. The line is computed, never random: what its tags show follows from mass, heat and
 //! bottles, with sensors' noise on top and scripted [`Fault`]s to find.
@@ -9,6 +9,7 @@ mod alarms;
 mod config;
 mod faults;
 mod frame;
+mod mc;
 mod modbus;
 mod opcua;
 mod plant;

@@ -1,4 +1,4 @@
-//! The demo as a whole: both servers and the task that moves the line.
+//! The demo as a whole: its servers and the task that moves the line.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,9 +13,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
-use super::config;
+use super::config::{self, Addresses};
 use super::faults::Fault;
-use super::frame::{FRAME_S, Line};
+use super::frame::{FRAME_S, Frame, Line};
+use super::mc;
 use super::modbus::{self, Memory};
 use super::opcua::{self, Nodes};
 use crate::clock;
@@ -36,15 +37,14 @@ pub enum DemoError {
 
 /// A running simulated plant. It ends with [`stop`](Self::stop), or when dropped.
 pub struct DemoPlant {
-    modbus_addr: SocketAddr,
-    opcua_url: String,
+    at: Addresses,
     faults: Vec<&'static Fault>,
     nodes: Arc<Nodes>,
     ending: CancellationToken,
     tasks: JoinSet<()>,
 }
 
-/// Starts the line and both its servers on ephemeral loopback ports.
+/// Starts the line and its servers on ephemeral loopback ports.
 ///
 /// The OPC UA library keeps an (empty) certificate store; it is made in `pki_dir`. The same
 /// `seed` and `faults` give the same line.
@@ -58,7 +58,13 @@ pub async fn start(
 ) -> Result<DemoPlant, DemoError> {
     let modbus = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let opcua = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let (modbus_addr, opcua_port) = (modbus.local_addr()?, opcua.local_addr()?.port());
+    let mc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let opcua_port = opcua.local_addr()?.port();
+    let at = Addresses {
+        opcua_url: format!("opc.tcp://127.0.0.1:{opcua_port}/"),
+        modbus: modbus.local_addr()?,
+        mc: mc.local_addr()?,
+    };
     let (server, nodes) = opcua::build(opcua_port, pki_dir).map_err(DemoError::Server)?;
 
     let mut line = Line::new(faults, seed);
@@ -66,6 +72,7 @@ pub async fn start(
     let first = line.next(now);
     let (memory, images) = watch::channel(Arc::new(Memory::new(&first)));
     nodes.show(&first, now).map_err(|status| DemoError::Server(status.to_string()))?;
+    let (frames, shown) = watch::channel(Arc::new(first));
 
     let (nodes, ending) = (Arc::new(nodes), CancellationToken::new());
     let mut tasks = JoinSet::new();
@@ -79,15 +86,13 @@ pub async fn start(
             tracing::error!(%error, "simulated Modbus server ended");
         }
     }));
-    tasks.spawn(until(ending.clone(), run(line, memory, Arc::clone(&nodes))));
-    Ok(DemoPlant {
-        modbus_addr,
-        opcua_url: format!("opc.tcp://127.0.0.1:{opcua_port}/"),
-        faults: faults.to_vec(),
-        nodes,
-        ending,
-        tasks,
-    })
+    tasks.spawn(until(ending.clone(), async move {
+        if let Err(error) = mc::serve(mc, shown).await {
+            tracing::error!(%error, "simulated Mitsubishi controller ended");
+        }
+    }));
+    tasks.spawn(until(ending.clone(), run(line, memory, frames, Arc::clone(&nodes))));
+    Ok(DemoPlant { at, faults: faults.to_vec(), nodes, ending, tasks })
 }
 
 async fn until(ending: CancellationToken, work: impl Future<Output = ()>) {
@@ -98,7 +103,12 @@ async fn until(ending: CancellationToken, work: impl Future<Output = ()>) {
 }
 
 /// Moves the line on, frame by frame, at the pace of the clock.
-async fn run(mut line: Line, memory: watch::Sender<Arc<Memory>>, nodes: Arc<Nodes>) {
+async fn run(
+    mut line: Line,
+    memory: watch::Sender<Arc<Memory>>,
+    frames: watch::Sender<Arc<Frame>>,
+    nodes: Arc<Nodes>,
+) {
     let pace = Duration::from_secs_f64(FRAME_S);
     let mut alarms = Alarms::default();
     let mut due = Instant::now() + pace;
@@ -114,6 +124,7 @@ async fn run(mut line: Line, memory: watch::Sender<Arc<Memory>>, nodes: Arc<Node
             return;
         }
         nodes.report(&alarms.changes(&frame), now);
+        frames.send_replace(Arc::new(frame));
     }
 }
 
@@ -121,13 +132,13 @@ impl DemoPlant {
     /// Gives the Modbus TCP server's address; units 1 to 3 are behind it.
     #[must_use]
     pub fn modbus_addr(&self) -> SocketAddr {
-        self.modbus_addr
+        self.at.modbus
     }
 
     /// Gives the OPC UA server's endpoint URL.
     #[must_use]
     pub fn opcua_url(&self) -> &str {
-        &self.opcua_url
+        &self.at.opcua_url
     }
 
     /// Gives the faults that are at work, or will be.
@@ -139,10 +150,10 @@ impl DemoPlant {
     /// Writes the `config.toml` an ordinary collector reads this plant with.
     #[must_use]
     pub fn config_toml(&self) -> String {
-        config::toml(self.modbus_addr, &self.opcua_url, &self.faults)
+        config::toml(&self.at, &self.faults)
     }
 
-    /// Ends both servers and the line.
+    /// Ends the servers and the line.
     pub async fn stop(mut self) {
         self.nodes.stop();
         self.ending.cancel();

@@ -1,4 +1,5 @@
 //! F1: what several protocols need on their way to a device, and nothing about any one of them.
 
 pub mod dial;
+pub mod exchange;
 pub mod words;

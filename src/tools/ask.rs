@@ -56,7 +56,12 @@ impl Held {
         max_age_s > 0.0 && self.age_ms.is_some_and(|ms| ms as f64 <= max_age_s * 1000.0)
     }
 
-    fn answer(&self) -> (Arc<Reply>, Provenance) {
+    /// Tells whether what is scanned or subscribed will do for a call that allows this age.
+    pub(super) fn will_do(&self, max_age_s: Option<f64>) -> bool {
+        max_age_s.is_none_or(|max| self.is_within(max))
+    }
+
+    pub(super) fn answer(&self) -> (Arc<Reply>, Provenance) {
         let mut provenance = Provenance::cache(self.age_ms);
         provenance.clock_skew = self.age_ms.is_none();
         (self.reply.clone(), provenance)

@@ -4,6 +4,7 @@
 //! command, both schemas and the documentation come from the one slice [`TOOLS`].
 
 mod ask;
+mod block;
 mod call;
 mod certificate;
 mod collector;
@@ -12,11 +13,13 @@ mod endpoint;
 mod endpoint_status;
 mod error;
 mod health;
+mod mc;
 mod modbus;
 mod opcua;
 mod plant_overview;
 mod protocols;
 mod provenance;
+mod roadmap;
 mod tag;
 mod thresholds;
 mod values;
@@ -48,6 +51,12 @@ pub const TOOLS: &[ToolDef] = &[
     define::<modbus::ReadCoils>(),
     define::<modbus::ReadDiscrete>(),
     define::<modbus::Health>(),
+    define::<mc::CpuStatus>(),
+    define::<mc::ReadWords>(),
+    define::<mc::ReadBits>(),
+    define::<mc::ReadMany>(),
+    define::<roadmap::EthernetIp>(),
+    define::<roadmap::EtherCat>(),
     define::<certificate::List>(),
     define::<certificate::Trust>(),
     define::<certificate::Reject>(),

@@ -49,7 +49,6 @@ pub(super) struct ProtocolsOutput {
 /// Protocols that are planned and not built in yet.
 const PLANNED: &[(&str, &str)] = &[
     ("s7", "S7comm"),
-    ("mc", "Mitsubishi MC"),
     ("mtconnect", "MTConnect"),
     ("mqtt", "MQTT and Sparkplug B"),
     ("ethernetip", "EtherNet/IP"),

@@ -17,6 +17,7 @@ mod doors;
 mod faults;
 mod golden;
 mod lifetime;
+mod mc;
 mod modbus;
 mod opcua;
 mod peer;

@@ -114,6 +114,16 @@ pub(crate) fn modbus_serial() -> Peer {
     })
 }
 
+/// A Mitsubishi controller written from the public specification, apart from our codec; `fault`
+/// is how it sends its answers: `none`, `split`, `glue`, `half` or `rst`.
+pub(crate) fn mc_sim(fault: &str) -> Peer {
+    Peer::on_free_port("mc_sim", |port| {
+        let script = text(&package("tests/peers/mc_sim.py"));
+        let words = ["python3", "-u", &script, "--port", &port.to_string(), "--fault", fault];
+        words.map(str::to_owned).to_vec()
+    })
+}
+
 /// asyncua at `/tree`, with the nodes of a plan as `opcua_tree_server.py` reads it.
 pub(crate) fn opcua_tree(plan: &serde_json::Value) -> Peer {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -254,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_server_starts() {
-        for peer in [pymodbus(), modbus_serial(), asyncua(), node_opcua()] {
+        for peer in [pymodbus(), modbus_serial(), asyncua(), node_opcua(), mc_sim("none")] {
             assert!(std::net::TcpStream::connect(("127.0.0.1", peer.port)).is_ok());
         }
         assert!(pymodbus_rtu().near.exists());

@@ -38,6 +38,12 @@ impl Endpoint {
         Self::new(name, "modbus", &place)
     }
 
+    /// A Mitsubishi controller on 127.0.0.1, scanned five times a second.
+    pub(crate) fn mc(name: &str, port: u16) -> Self {
+        let place = format!("host = \"127.0.0.1\"\nport = {port}\nscan_ms = 200");
+        Self::new(name, "mc", &place)
+    }
+
     /// An OPC UA server on 127.0.0.1.
     pub(crate) fn opcua(name: &str, port: u16, path: &str) -> Self {
         let url = format!("endpoint_url = \"opc.tcp://127.0.0.1:{port}{path}\"\nscan_ms = 200");

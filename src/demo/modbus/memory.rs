@@ -36,7 +36,7 @@ impl Memory {
 
     fn place(&mut self, place: Place, value: &Value) {
         match place {
-            Place::Node { .. } => {}
+            Place::Node { .. } | Place::McWords { .. } | Place::McBit { .. } => {}
             Place::Bit { unit, table, address } => {
                 self.cells.insert((unit, table, address), u16::from(*value == Value::Bool(true)));
             }
@@ -88,7 +88,12 @@ impl Layout {
     }
 }
 
-fn encode(value: &Value, layout: Layout, order: WordOrder, scale: Option<Scale>) -> Vec<u16> {
+pub(crate) fn encode(
+    value: &Value,
+    layout: Layout,
+    order: WordOrder,
+    scale: Option<Scale>,
+) -> Vec<u16> {
     match (layout, value) {
         (Layout::Row(scalar, _), Value::List(items)) => {
             items.iter().flat_map(|item| words(item, scalar, order, scale)).collect()

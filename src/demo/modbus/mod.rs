@@ -15,6 +15,7 @@ use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
 
 pub(crate) use memory::Memory;
 use memory::Refusal;
+pub(crate) use memory::encode;
 
 use super::points::Table;
 

@@ -2,6 +2,7 @@
 //!
 //! The servers, the configuration and the faults are all made from [`all`].
 
+mod capper;
 mod filler;
 mod nodes;
 mod registers;
@@ -94,6 +95,22 @@ pub(crate) enum Place {
         /// The bit's address.
         address: u16,
     },
+    /// Words of the Mitsubishi controller, the low one first.
+    McWords {
+        /// A word device with decimal numbers: `D`.
+        device: &'static str,
+        /// The first word.
+        number: u32,
+        /// What lies there.
+        layout: Layout,
+    },
+    /// A bit device of the Mitsubishi controller.
+    McBit {
+        /// A bit device with decimal numbers: `M`.
+        device: &'static str,
+        /// The bit.
+        number: u32,
+    },
     /// One bit of a register.
     RegisterBit {
         /// The unit.
@@ -162,7 +179,7 @@ impl Table {
 
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
-    nodes::POINTS.iter().chain(filler::POINTS).chain(registers::POINTS)
+    nodes::POINTS.iter().chain(filler::POINTS).chain(registers::POINTS).chain(capper::POINTS)
 }
 
 /// Reads every sensor once.
@@ -209,7 +226,7 @@ mod tests {
     fn names_are_unique_and_there_are_enough_of_them() {
         let names: HashSet<&str> = all().map(|p| p.name).collect();
         assert_eq!(names.len(), all().count());
-        assert!((40..=64).contains(&names.len()), "{}", names.len());
+        assert!((40..=120).contains(&names.len()), "{}", names.len());
     }
 
     #[test]
@@ -273,6 +290,10 @@ mod tests {
                 Place::Bit { unit, table, address } => {
                     vec![format!("{unit} {} {address}", table.word())]
                 }
+                Place::McWords { device, number, layout } => (0..u32::from(layout.registers()))
+                    .map(|word| format!("{device}{}", number + word))
+                    .collect(),
+                Place::McBit { device, number } => vec![format!("{device}{number}")],
                 Place::RegisterBit { unit, table, address, bit } => {
                     vec![format!("{unit} {} {address}.{bit}", table.word())]
                 }
