@@ -10,6 +10,7 @@
 mod ask;
 mod batch;
 mod error;
+mod keys;
 mod meter;
 mod protocol;
 
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 pub use ask::{Ask, BrowseNode, HistoryPage, Identity, NodeReading, Reply};
 pub use batch::{Batch, BlockData, BlockRef, RawBlock, Reading};
 pub use error::{DriverError, ErrorKind, Reaction};
+pub use keys::Keys;
 pub use meter::{Meter, MeterReport, Purpose, Toll};
 pub use protocol::{
     Discovery, EndpointSpec, Need, Prompt, Protocol, ScanCost, SettingError, Settings, WireAddress,

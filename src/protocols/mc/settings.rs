@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::driver::{SettingError, Settings};
+use crate::driver::{Keys, SettingError, Settings};
 use crate::net::dial::authority;
 
 /// Every key this protocol understands.
@@ -109,11 +107,8 @@ pub(super) struct Line {
 impl Line {
     /// Reads the settings; every error found.
     pub(super) fn parse(settings: &Settings) -> Result<Self, Vec<SettingError>> {
-        let mut keys = Keys { settings, errors: Vec::new() };
-        let host = keys.text("host");
-        if host.is_none() && !settings.contains_key("host") {
-            keys.fault("host", "is missing: the controller's name or IP address");
-        }
+        let mut keys = Keys::new(settings);
+        let host = keys.needed_text("host", "the controller's name or IP address");
         let port = keys.number("port", PORT, 1..=65_535);
         let model = keys.text("plctype").and_then(|word| {
             let model = Model::parse(&word);
@@ -131,14 +126,14 @@ impl Line {
         };
         let timeout_ms = keys.number("timeout_ms", TIMEOUT_MS, TIMEOUTS_MS);
         match host {
-            Some(host) if keys.errors.is_empty() => Ok(Self {
+            Some(host) if keys.are_good() => Ok(Self {
                 host,
                 port: u16::try_from(port).unwrap_or_default(),
                 model,
                 route,
                 timeout: Duration::from_millis(timeout_ms),
             }),
-            _ => Err(keys.errors),
+            _ => Err(keys.into_errors()),
         }
     }
 }
@@ -155,42 +150,9 @@ pub(super) fn shared_as(settings: &Settings) -> Option<String> {
     Some(format!("{at}/{network}/{pc}/{module_io}/{station}"))
 }
 
-struct Keys<'a> {
-    settings: &'a Settings,
-    errors: Vec<SettingError>,
-}
-
-impl Keys<'_> {
-    fn fault(&mut self, key: &str, message: impl Into<String>) {
-        self.errors.push(SettingError { key: key.to_owned(), message: message.into() });
-    }
-
-    fn text(&mut self, key: &str) -> Option<String> {
-        match self.settings.get(key)? {
-            Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-            _ => {
-                self.fault(key, "must be text, not empty");
-                None
-            }
-        }
-    }
-
-    fn number(&mut self, key: &str, or: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
-        let Some(value) = self.settings.get(key) else { return or };
-        match value.as_u64().filter(|number| range.contains(number)) {
-            Some(number) => number,
-            None => {
-                let (from, to) = (range.start(), range.end());
-                self.fault(key, format!("must be a whole number from {from} to {to}"));
-                or
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

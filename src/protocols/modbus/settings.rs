@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::driver::{SettingError, Settings};
+use crate::driver::{Keys, SettingError, Settings};
 use crate::model::UnitId;
 use crate::net::dial::{Parity, SerialLine, StopBits, authority};
 
@@ -60,8 +58,8 @@ pub(super) struct Line {
 impl Line {
     /// Reads the settings; every error found.
     pub(super) fn parse(settings: &Settings) -> Result<Self, Vec<SettingError>> {
-        let mut keys = Keys { settings, errors: Vec::new() };
-        let route = keys.route();
+        let mut keys = Keys::new(settings);
+        let route = route(&mut keys);
         let timeout_ms = keys.number("timeout_ms", TIMEOUT_MS, TIMEOUTS_MS);
         let unit = keys.number("unit_id", 1, 0..=255);
         let unit = UnitId(u8::try_from(unit).unwrap_or_default());
@@ -69,10 +67,10 @@ impl Line {
             keys.fault("unit_id", why);
         }
         match route {
-            Some(route) if keys.errors.is_empty() => {
+            Some(route) if keys.are_good() => {
                 Ok(Self { route, unit, timeout: Duration::from_millis(timeout_ms) })
             }
-            _ => Err(keys.errors),
+            _ => Err(keys.into_errors()),
         }
     }
 
@@ -114,103 +112,70 @@ pub(super) fn shared_as(settings: &Settings) -> Option<String> {
     }
 }
 
-struct Keys<'a> {
-    settings: &'a Settings,
-    errors: Vec<SettingError>,
+fn route(keys: &mut Keys<'_>) -> Option<Route> {
+    let host = keys.text("host");
+    let path = keys.text("serial");
+    let framing = keys.text("framing");
+    let framing = match (framing.as_deref(), &path) {
+        (Some(word), _) => word.to_ascii_lowercase(),
+        (None, Some(_)) => "rtu".to_owned(),
+        (None, None) => "tcp".to_owned(),
+    };
+    match framing.as_str() {
+        "tcp" | "rtu_over_tcp" => {
+            unwanted(keys, &["serial", "baud", "parity", "stop_bits"], "framing = \"rtu\"");
+            let port = keys.number("port", PORT, 1..=65_535);
+            let port = u16::try_from(port).unwrap_or_default();
+            let Some(host) = host else {
+                keys.fault("host", "is missing: the device's name or IP address");
+                return None;
+            };
+            let host = plain_host(&host);
+            Some(if framing == "tcp" {
+                Route::Tcp { host, port }
+            } else {
+                Route::RtuOverTcp { host, port }
+            })
+        }
+        "rtu" => serial(keys, path),
+        _ => {
+            keys.fault("framing", "is none of tcp, rtu and rtu_over_tcp");
+            None
+        }
+    }
 }
 
-impl Keys<'_> {
-    fn fault(&mut self, key: &str, message: impl Into<String>) {
-        self.errors.push(SettingError { key: key.to_owned(), message: message.into() });
-    }
-
-    fn route(&mut self) -> Option<Route> {
-        let host = self.text("host");
-        let path = self.text("serial");
-        let framing = self.text("framing");
-        let framing = match (framing.as_deref(), &path) {
-            (Some(word), _) => word.to_ascii_lowercase(),
-            (None, Some(_)) => "rtu".to_owned(),
-            (None, None) => "tcp".to_owned(),
-        };
-        match framing.as_str() {
-            "tcp" | "rtu_over_tcp" => {
-                self.unwanted(&["serial", "baud", "parity", "stop_bits"], "framing = \"rtu\"");
-                let port = self.number("port", PORT, 1..=65_535);
-                let port = u16::try_from(port).unwrap_or_default();
-                let Some(host) = host else {
-                    self.fault("host", "is missing: the device's name or IP address");
-                    return None;
-                };
-                let host = plain_host(&host);
-                Some(if framing == "tcp" {
-                    Route::Tcp { host, port }
-                } else {
-                    Route::RtuOverTcp { host, port }
-                })
-            }
-            "rtu" => self.serial(path),
-            _ => {
-                self.fault("framing", "is none of tcp, rtu and rtu_over_tcp");
-                None
-            }
+fn serial(keys: &mut Keys<'_>, path: Option<String>) -> Option<Route> {
+    unwanted(keys, &["host", "port"], "framing = \"tcp\" or \"rtu_over_tcp\"");
+    let parity = keys.text("parity").map(|word| word.to_ascii_lowercase());
+    // Even parity is the default of Modbus over Serial Line V1.02, 2.5.1.
+    let parity = match parity.as_deref() {
+        Some("none") => Parity::None,
+        None | Some("even") => Parity::Even,
+        Some("odd") => Parity::Odd,
+        Some(_) => {
+            keys.fault("parity", "is none of none, even and odd");
+            Parity::Even
         }
-    }
+    };
+    let stop_bits = match keys.number("stop_bits", 1, 1..=2) {
+        2 => StopBits::Two,
+        _ => StopBits::One,
+    };
+    let baud = keys.number("baud", BAUD, BAUDS);
+    let baud = u32::try_from(baud).unwrap_or_default();
+    let Some(path) = path else {
+        keys.fault("serial", "is missing: the line's device file, such as /dev/ttyS0");
+        return None;
+    };
+    Some(Route::Serial(SerialLine { path, baud, parity, stop_bits }))
+}
 
-    fn serial(&mut self, path: Option<String>) -> Option<Route> {
-        self.unwanted(&["host", "port"], "framing = \"tcp\" or \"rtu_over_tcp\"");
-        let parity = self.text("parity").map(|word| word.to_ascii_lowercase());
-        // Even parity is the default of Modbus over Serial Line V1.02, 2.5.1.
-        let parity = match parity.as_deref() {
-            Some("none") => Parity::None,
-            None | Some("even") => Parity::Even,
-            Some("odd") => Parity::Odd,
-            Some(_) => {
-                self.fault("parity", "is none of none, even and odd");
-                Parity::Even
-            }
-        };
-        let stop_bits = match self.number("stop_bits", 1, 1..=2) {
-            2 => StopBits::Two,
-            _ => StopBits::One,
-        };
-        let baud = self.number("baud", BAUD, BAUDS);
-        let baud = u32::try_from(baud).unwrap_or_default();
-        let Some(path) = path else {
-            self.fault("serial", "is missing: the line's device file, such as /dev/ttyS0");
-            return None;
-        };
-        Some(Route::Serial(SerialLine { path, baud, parity, stop_bits }))
-    }
-
-    /// Refuses keys that another framing would need: they would be silently without effect.
-    fn unwanted(&mut self, keys: &[&str], needs: &str) {
-        for key in keys {
-            if self.settings.contains_key(*key) {
-                self.fault(key, format!("has no effect here; it goes with {needs}"));
-            }
-        }
-    }
-
-    fn text(&mut self, key: &str) -> Option<String> {
-        match self.settings.get(key)? {
-            Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-            _ => {
-                self.fault(key, "must be text, not empty");
-                None
-            }
-        }
-    }
-
-    fn number(&mut self, key: &str, or: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
-        let Some(value) = self.settings.get(key) else { return or };
-        match value.as_u64().filter(|number| range.contains(number)) {
-            Some(number) => number,
-            None => {
-                let (from, to) = (range.start(), range.end());
-                self.fault(key, format!("must be a whole number from {from} to {to}"));
-                or
-            }
+/// Refuses keys that another framing would need: they would be silently without effect.
+fn unwanted(keys: &mut Keys<'_>, names: &[&str], needs: &str) {
+    for key in names {
+        if keys.has(key) {
+            keys.fault(key, format!("has no effect here; it goes with {needs}"));
         }
     }
 }
@@ -226,7 +191,7 @@ fn plain_host(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
