@@ -109,6 +109,8 @@ pub struct Identity {
     pub device_time: Option<Timestamp>,
     /// The namespaces of its address space.
     pub namespaces: Vec<Arc<str>>,
+    /// What else it says, by our own names.
+    pub details: Vec<(&'static str, Arc<str>)>,
 }
 
 /// A stretch of the device's own history.

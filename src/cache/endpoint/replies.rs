@@ -106,7 +106,8 @@ fn reply_bytes(reply: &Reply) -> usize {
         Reply::Readings(readings) => readings.iter().map(reading_bytes).sum(),
         Reply::Identity(identity) => {
             let texts = [&identity.product, &identity.manufacturer, &identity.version];
-            let names = identity.namespaces.iter();
+            let details = identity.details.iter().map(|(_, text)| text);
+            let names = identity.namespaces.iter().chain(details);
             texts.into_iter().chain(names).map(|text| 16 + text.len()).sum()
         }
         Reply::Browse { nodes, .. } => nodes
