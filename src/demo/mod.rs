@@ -16,6 +16,7 @@ mod plant;
 mod points;
 mod process;
 mod rng;
+mod s7;
 
 pub use faults::{Fault, by_name, list};
 pub use plant::{DemoError, DemoPlant, start};

@@ -19,6 +19,7 @@ use super::frame::{FRAME_S, Frame, Line};
 use super::mc;
 use super::modbus::{self, Memory};
 use super::opcua::{self, Nodes};
+use super::s7;
 use crate::clock;
 
 /// The servers get this long to close their sessions.
@@ -59,11 +60,13 @@ pub async fn start(
     let modbus = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let opcua = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let mc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let s7 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let opcua_port = opcua.local_addr()?.port();
     let at = Addresses {
         opcua_url: format!("opc.tcp://127.0.0.1:{opcua_port}/"),
         modbus: modbus.local_addr()?,
         mc: mc.local_addr()?,
+        s7: s7.local_addr()?,
     };
     let (server, nodes) = opcua::build(opcua_port, pki_dir).map_err(DemoError::Server)?;
 
@@ -84,6 +87,12 @@ pub async fn start(
     tasks.spawn(until(ending.clone(), async move {
         if let Err(error) = modbus::serve(modbus, images).await {
             tracing::error!(%error, "simulated Modbus server ended");
+        }
+    }));
+    let palletiser = s7::serve(s7, shown.clone());
+    tasks.spawn(until(ending.clone(), async move {
+        if let Err(error) = palletiser.await {
+            tracing::error!(%error, "simulated Siemens controller ended");
         }
     }));
     tasks.spawn(until(ending.clone(), async move {

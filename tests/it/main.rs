@@ -22,6 +22,7 @@ mod modbus;
 mod opcua;
 mod peer;
 mod plant;
+mod s7;
 mod sdk;
 mod sdk_tools;
 mod serial;

@@ -3,6 +3,7 @@
 mod modbus;
 mod opcua;
 mod operators;
+mod s7;
 
 pub(crate) use operators::matches;
 
