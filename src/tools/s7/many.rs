@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::{bytes, trusted};
 use crate::actors::Deps;
-use crate::driver::{Ask, NodeReading, Reply};
+use crate::driver::{Ask, DriverError, NodeReading, Reply};
 use crate::model::{EndpointName, Quality, escape};
 use crate::protocols::s7::{block_ref, parse_point};
 use crate::tools::ask::{MaxAge, ask, mismatched};
@@ -138,6 +138,6 @@ fn answer(text: &str, reading: &NodeReading) -> AddressAnswer {
         address: escape(text),
         value: json(&reading.value),
         quality: reading.quality,
-        error: reading.error.as_ref().map(ToString::to_string),
+        error: reading.error.as_ref().map(DriverError::with_hint),
     }
 }
