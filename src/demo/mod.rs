@@ -20,3 +20,4 @@ mod s7;
 
 pub use faults::{Fault, by_name, list};
 pub use plant::{DemoError, DemoPlant, start};
+pub use points::ranges;

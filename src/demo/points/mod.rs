@@ -189,6 +189,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
     nodes::POINTS.iter().chain(machines.into_iter().flatten())
 }
 
+/// Gives each tag with the least and the most it ever shows while nothing is wrong with it.
+pub fn ranges() -> impl Iterator<Item = (String, (f64, f64))> {
+    all().map(|point| (format!("{PREFIX}{}", point.name), point.range))
+}
+
 /// Reads every sensor once.
 pub(crate) fn measure(plant: &Plant, rng: &mut Rng) -> Vec<Value> {
     all().map(|point| point.sensor.read((point.truth)(plant), rng)).collect()
