@@ -8,9 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::address::{self, ADDRESSES, Area, Point};
-use super::memory::Memory;
-use super::plan::{self, Group, Holes, Request};
-use super::scan::{self, Outcome, Pass};
+use super::plan::{self, Group, Holes, Memory, Request, Span};
+use super::scan::{self, Outcome, Pass, Points};
 use super::session::Session;
 use super::settings::{Line, unit_fault};
 use crate::clock;
@@ -34,6 +33,7 @@ struct Work {
     tags: Vec<TagId>,
     /// By position as `tags`.
     points: Vec<Point>,
+    spans: Vec<Span>,
     groups: Vec<Group>,
     /// What the memory's count was when they were grouped.
     generation: u64,
@@ -42,7 +42,7 @@ struct Work {
 impl Work {
     fn regroup(&mut self, memory: &Memory) {
         let readable =
-            self.points.iter().enumerate().filter(|(_, point)| memory.refusal(point).is_none());
+            self.spans.iter().enumerate().filter(|(_, span)| memory.refusal(span).is_none());
         self.groups = plan::group(readable, memory.holes());
         self.generation = memory.generation();
     }
@@ -63,10 +63,12 @@ fn divide<'a>(
         }
     }
     let work = sorted.into_iter().flat_map(|((unit, scan_ms), mut members)| {
-        members.sort_by_key(|(point, id)| (point.area, point.start, point.width, *id));
-        cut(members).into_iter().map(move |members| {
-            let (points, tags) = members.into_iter().unzip();
-            let mut work = Work { unit, scan_ms, tags, points, groups: Vec::new(), generation: 0 };
+        members.sort_by_key(|(point, id)| (point.span(), *id));
+        cut(&members).into_iter().map(move |members| {
+            let (points, tags): (Vec<Point>, Vec<TagId>) = members.into_iter().unzip();
+            let spans = points.iter().map(Point::span).collect();
+            let (groups, generation) = (Vec::new(), 0);
+            let mut work = Work { unit, scan_ms, tags, points, spans, groups, generation };
             work.regroup(memory);
             work
         })
@@ -76,8 +78,9 @@ fn divide<'a>(
 
 /// Cuts a scan into slices, between requests. What is learnt of the device moves no cut: a tag
 /// that changes its slice changes its ring.
-fn cut(members: Vec<(Point, TagId)>) -> Vec<Vec<(Point, TagId)>> {
-    let groups = plan::group(members.iter().map(|(point, _)| point).enumerate(), &Holes::default());
+fn cut(members: &[(Point, TagId)]) -> Vec<Vec<(Point, TagId)>> {
+    let spans: Vec<Span> = members.iter().map(|(point, _)| point.span()).collect();
+    let groups = plan::group(spans.iter().enumerate(), &Holes::default());
     let slices = groups.chunks(SLICE_REQUESTS_MAX).map(|groups| {
         let positions = groups.iter().flat_map(|group| &group.members);
         positions.filter_map(|position| members.get(*position).copied()).collect()
@@ -170,15 +173,15 @@ impl Driver for Modbus {
             work.regroup(memory);
         }
         let mut pass = Pass::default();
+        let of = Points { points: &work.points, spans: &work.spans };
         let paying = (toll, deadline);
-        let mut result =
-            scan::run(session, &work.points, &work.groups, memory, &mut pass, paying).await;
+        let mut result = scan::run(session, of, &work.groups, memory, &mut pass, paying).await;
         if result.is_ok()
-            && let Some(position) = memory.due(&work.points, Instant::now())
-            && let Some(point) = work.points.get(position)
+            && let Some(position) = memory.due(&work.spans, Instant::now())
+            && let Some(span) = work.spans.get(position)
         {
-            let again = [Group { request: plan::alone(point), members: vec![position] }];
-            result = scan::run(session, &work.points, &again, memory, &mut pass, paying).await;
+            let again = [Group { span: *span, members: vec![position] }];
+            result = scan::run(session, of, &again, memory, &mut pass, paying).await;
         }
         deliver(work, memory, pass, out);
         result
@@ -209,12 +212,12 @@ impl Driver for Modbus {
 /// Moves what a pass brought into the batch, tag by tag in the slice's order.
 fn deliver(work: &Work, memory: &Memory, pass: Pass, out: &mut Batch) {
     let now = clock::now();
-    let rows = work.tags.iter().zip(&work.points).zip(pass.outcomes);
-    out.readings.extend(rows.filter_map(|((tag, point), outcome)| {
+    let rows = work.tags.iter().zip(&work.spans).zip(pass.outcomes);
+    out.readings.extend(rows.filter_map(|((tag, span), outcome)| {
         let (value, quality, received_ts) = match outcome {
             Some(Outcome::Read(value, quality, at)) => (value, quality, at),
             Some(Outcome::Failed(error, at)) => (Value::Null, error.quality(), at),
-            None => (Value::Null, memory.refusal(point)?.quality(), now),
+            None => (Value::Null, memory.refusal(span)?.quality(), now),
         };
         Some(Reading { tag: *tag, value, quality, source_ts: None, received_ts })
     }));
@@ -278,10 +281,11 @@ impl Modbus {
         let points: Vec<Point> = parsed.iter().flatten().copied().collect();
         // What a call runs into says nothing of the configured tags: it is not remembered.
         let mut memory = self.memory.copy_of_holes();
-        let groups = plan::group(points.iter().enumerate(), memory.holes());
+        let spans: Vec<Span> = points.iter().map(Point::span).collect();
+        let groups = plan::group(spans.iter().enumerate(), memory.holes());
         let mut pass = Pass::default();
-        let paying = (toll, deadline);
-        scan::run(&mut self.session, &points, &groups, &mut memory, &mut pass, paying).await?;
+        let (of, paying) = (Points { points: &points, spans: &spans }, (toll, deadline));
+        scan::run(&mut self.session, of, &groups, &mut memory, &mut pass, paying).await?;
         let mut outcomes = points.iter().zip(pass.outcomes);
         let readings = refs.iter().zip(parsed).map(|(item, parsed)| match parsed {
             Err(error) => failed(item, "", error),
