@@ -137,3 +137,37 @@ async fn an_idle_connection_is_closed_and_opened_again_for_the_next_call() {
     assert_eq!(device.seen(), SETUP + 1);
     assert_eq!(ask(&link, block(1, 0), 10).await.unwrap().requests, SETUP + 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_joined_a_call_that_had_too_little_time_gets_a_chance_of_its_own() {
+    // The calls' share has room, and the scans have used up the rest.
+    let mut slow = spec("poor", &[1]);
+    let budget = Budget { requests_per_s: 0.2, burst: 1, connections: 1, on_demand_share: 1.0 };
+    slow.budget = budget;
+    let rig = Rig::start(&[slow, spec("late", &[])]).await;
+    ms(100).await;
+    let link = rig.link("poor");
+    let (led, joined) = tokio::join!(ask(&link, block(1, 7), 1), ask(&link, block(1, 7), 30));
+    assert_eq!(kind(led), ErrorKind::BudgetExhausted);
+    assert_eq!(joined.unwrap().requests, 1);
+    // A device that answers later than the first call's time.
+    let device = device("late");
+    device.answer_ms.store(6000, SeqCst);
+    let link = rig.link("late");
+    let (led, joined) = tokio::join!(ask(&link, block(1, 7), 1), ask(&link, block(1, 7), 30));
+    assert_eq!(kind(led), ErrorKind::Timeout);
+    assert!(joined.is_ok(), "{joined:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_unit_is_asked_once_for_all_who_wait_however_long_they_would() {
+    let device = device("mute");
+    device.dead.lock().insert(UnitId(9));
+    let rig = Rig::start(&[spec("mute", &[1])]).await;
+    ms(500).await;
+    let link = rig.link("mute");
+    let before = link.meter.report().sent_on_demand;
+    let answers = join_all((0..30).map(|nth| ask(&link, block(9, 1), 5 + nth))).await;
+    assert!(answers.into_iter().all(|answer| kind(answer) == ErrorKind::Timeout));
+    assert_eq!(link.meter.report().sent_on_demand - before, 1);
+}
