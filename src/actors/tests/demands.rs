@@ -139,6 +139,35 @@ async fn an_idle_connection_is_closed_and_opened_again_for_the_next_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn scans_go_on_while_a_call_of_many_requests_waits_for_its_budget() {
+    let device = device("turns");
+    let mut spec = spec("turns", &[1]);
+    spec.budget = Budget::default();
+    let rig = Rig::start(&[spec]).await;
+    ms(1000).await;
+    let (link, scans) = (rig.link("turns"), rig.scans("turns", 0));
+    let refs: Vec<Arc<str>> = (0..22).map(|n| n.to_string().into()).collect();
+    // Two of the burst, and then four a second.
+    let answer = ask(&link, Ask::Read { refs, unit: None }, 10).await.unwrap();
+    assert_eq!(answer.requests, 22);
+    let scans = rig.scans("turns", 0) - scans;
+    assert!((48..=52).contains(&scans), "{scans} scans in five seconds");
+    assert_eq!(link.report().slices[0].stretched, 0);
+    assert_eq!(u64::from(device.seen()), link.meter.report().sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_more_requests_than_its_deadline_has_budget_for_says_so() {
+    let mut spec = spec("short", &[1]);
+    spec.budget = Budget::default();
+    let rig = Rig::start(&[spec]).await;
+    let refs: Vec<Arc<str>> = (0..100).map(|n| n.to_string().into()).collect();
+    let failed = ask(&rig.link("short"), Ask::Read { refs, unit: None }, 10).await;
+    assert_eq!(kind(failed), ErrorKind::BudgetExhausted);
+    assert!(ask(&rig.link("short"), block(1, 0), 10).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_joined_a_call_that_had_too_little_time_gets_a_chance_of_its_own() {
     // The calls' share has room, and the scans have used up the rest.
     let mut slow = spec("poor", &[1]);

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::address::{self, ADDRESSES, Area, Point};
+use super::call::Call;
 use super::plan::{self, Group, Holes, Memory, Request, Span};
 use super::scan::{self, Outcome, Pass, Points};
 use super::session::Session;
@@ -15,12 +16,9 @@ use super::settings::{Line, unit_fault};
 use crate::clock;
 use crate::driver::{
     Ask, Asking, Batch, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
-    NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
+    PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
 };
-use crate::model::{DataType, Quality, Tag, TagId, UnitId, Value, WordOrder};
-
-/// One call reads at most this many addresses, as the reference's bulk read does.
-const READ_REFS_MAX: usize = 100;
+use crate::model::{Tag, TagId, UnitId, Value};
 
 /// One slice is read without a pause, and calls wait for it: so many requests are the default
 /// burst, half a second at the default budget. The rest of a scan is further slices.
@@ -116,7 +114,7 @@ pub(super) fn driver(spec: &EndpointSpec) -> Result<Box<dyn Driver>, DriverError
         DriverError::new(ErrorKind::Settings, all.join("; ")).hint("correct these keys")
     })?;
     let (session, memory) = (Session::new(line), Memory::default());
-    Ok(Box::new(Modbus { session, memory, work: Vec::new() }))
+    Ok(Box::new(Modbus { session, memory, work: Vec::new(), call: None }))
 }
 
 fn count(len: usize) -> u32 {
@@ -128,6 +126,8 @@ struct Modbus {
     session: Session,
     memory: Memory,
     work: Vec<Work>,
+    /// A call that waits for its next turn.
+    call: Option<Call>,
 }
 
 #[async_trait]
@@ -164,7 +164,7 @@ impl Driver for Modbus {
         toll: &Toll,
         deadline: Instant,
     ) -> Result<(), DriverError> {
-        let Self { session, memory, work } = self;
+        let Self { session, memory, work, .. } = self;
         let work = usize::try_from(slice.0).ok().and_then(|index| work.get_mut(index));
         let work = work.ok_or_else(|| {
             DriverError::new(ErrorKind::Settings, "the plan has no such slice").hint("plan anew")
@@ -188,13 +188,13 @@ impl Driver for Modbus {
     }
 
     fn ask(&mut self, ask: Ask, toll: Toll, deadline: Instant) -> Asking<'_> {
+        if let Ask::Read { refs, .. } = ask {
+            return Asking::InTurns(Box::pin(self.read(refs, toll, deadline)));
+        }
         Asking::Here(Box::pin(async move {
             match ask {
                 Ask::Connect => self.session.check().map(|()| Reply::Connected),
                 Ask::Block(at) => self.block(&at, &toll, deadline).await.map(Reply::Block),
-                Ask::Read { refs, .. } => {
-                    self.read(&refs, &toll, deadline).await.map(Reply::Readings)
-                }
                 _ => Err(DriverError::new(
                     ErrorKind::Unsupported,
                     "Modbus has registers and bits, and nothing to browse or listen to",
@@ -265,86 +265,22 @@ impl Modbus {
         }
     }
 
-    /// Reads addresses as `uint16` or `bool`, coalesced; a wrong or refused one fails alone.
+    /// Reads scattered addresses, as far as this turn goes; nothing where more is to be read.
     async fn read(
         &mut self,
-        refs: &[Arc<str>],
-        toll: &Toll,
+        refs: Vec<Arc<str>>,
+        toll: Toll,
         deadline: Instant,
-    ) -> Result<Vec<NodeReading>, DriverError> {
-        if refs.len() > READ_REFS_MAX {
-            let what = format!("{} addresses are more than {READ_REFS_MAX}", refs.len());
-            return Err(DriverError::new(ErrorKind::BadAddress, what).hint("ask in several calls"));
-        }
-        let parsed: Vec<Result<Point, DriverError>> =
-            refs.iter().map(|text| self.parse_ref(text)).collect();
-        let points: Vec<Point> = parsed.iter().flatten().copied().collect();
-        // What a call runs into says nothing of the configured tags: it is not remembered.
-        let mut memory = self.memory.copy_of_holes();
-        let spans: Vec<Span> = points.iter().map(Point::span).collect();
-        let groups = plan::group(spans.iter().enumerate(), memory.holes());
-        let mut pass = Pass::default();
-        let (of, paying) = (Points { points: &points, spans: &spans }, (toll, deadline));
-        scan::run(&mut self.session, of, &groups, &mut memory, &mut pass, paying).await?;
-        let mut outcomes = points.iter().zip(pass.outcomes);
-        let readings = refs.iter().zip(parsed).map(|(item, parsed)| match parsed {
-            Err(error) => failed(item, "", error),
-            Ok(_) => match outcomes.next() {
-                Some((point, Some(outcome))) => reading(item, point, outcome),
-                _ => failed(item, "", DriverError::new(ErrorKind::Protocol, "it was not read")),
-            },
-        });
-        Ok(readings.collect())
-    }
-
-    /// Reads an address with its unit behind an `@`, or of the endpoint's own unit.
-    fn parse_ref(&self, text: &str) -> Result<Point, DriverError> {
-        let line = self.session.line();
-        let (text, unit) = match text.rsplit_once('@') {
-            None => (text, line.unit),
-            Some((text, unit)) => {
-                let unit = unit.trim().parse().map(UnitId).map_err(|_| {
-                    DriverError::new(ErrorKind::BadAddress, "what follows the @ is no unit id")
-                        .hint("write holding:100@3 for unit 3")
-                })?;
-                (text, unit)
-            }
+    ) -> Result<Option<Reply>, DriverError> {
+        let begun = self.call.take().filter(|call| call.is_of(&toll));
+        let mut call = match begun {
+            Some(call) => call,
+            None => Call::new(refs, self.session.line(), &self.memory, toll)?,
         };
-        if let Some(why) = unit_fault(unit, line.route.is_serial_framed()) {
-            return Err(DriverError::new(ErrorKind::BadAddress, why).hint("correct the unit id"));
+        if call.turn(&mut self.session, deadline, SLICE_REQUESTS_MAX).await? {
+            return Ok(Some(Reply::Readings(call.readings())));
         }
-        address::point(address::parse(text)?, DataType::Native, WordOrder::Abcd, unit)
-    }
-}
-
-fn reading(item: &Arc<str>, point: &Point, outcome: Outcome) -> NodeReading {
-    let data_type = match point.shape {
-        address::Shape::Bit | address::Shape::BitOf(_) => "bool",
-        _ => "uint16",
-    };
-    match outcome {
-        Outcome::Failed(error, _) => failed(item, data_type, *error),
-        Outcome::Read(value, quality, received_ts) => NodeReading {
-            item: item.clone(),
-            value,
-            data_type: data_type.into(),
-            quality,
-            source_ts: None,
-            received_ts,
-            error: None,
-        },
-    }
-}
-
-fn failed(item: &Arc<str>, data_type: &str, error: DriverError) -> NodeReading {
-    let quality: Quality = error.quality();
-    NodeReading {
-        item: item.clone(),
-        value: Value::Null,
-        data_type: data_type.into(),
-        quality,
-        source_ts: None,
-        received_ts: clock::now(),
-        error: Some(error),
+        self.call = Some(call);
+        Ok(None)
     }
 }
