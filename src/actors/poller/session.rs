@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::CLOSE_MAX;
-use super::state::PollerState;
+use super::state::{PollerState, Probe};
 use crate::actors::observed::Fault;
 use crate::cache::LastValue;
 use crate::clock;
@@ -41,12 +41,14 @@ impl PollerState {
         if !wants_session || !self.ensure_open(None).await {
             return;
         }
-        // By when they were ready, not due: units that all were dead would else come before their
-        // neighbours, one timeout after the other.
-        let polled = self.slices.iter().enumerate().filter(|(_, s)| !s.is_pushed());
-        let ready = polled.map(|(at, s)| (self.ready_at(s), at)).filter(|(ready, _)| *ready <= now);
-        if let Some((_, at)) = ready.min() {
-            self.scan(at).await;
+        // Connecting took a while, and what is ready now may be more urgent.
+        let began = Instant::now();
+        let Some(at) = self.most_urgent(began) else { return };
+        let is_probe = self.slices.get(at).is_some_and(|s| self.is_probe(s));
+        self.scan(at).await;
+        if is_probe {
+            let ended = Instant::now();
+            self.probed = Some(Probe { ended, took: ended - began });
         }
     }
 
