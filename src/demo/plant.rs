@@ -1,7 +1,7 @@
 //! The demo as a whole: its servers and the task that moves the line.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,16 +138,16 @@ async fn run(
 }
 
 impl DemoPlant {
-    /// Gives the Modbus TCP server's address; units 1 to 3 are behind it.
+    /// Gives each server's endpoint name, with its protocol and place.
     #[must_use]
-    pub fn modbus_addr(&self) -> SocketAddr {
-        self.at.modbus
-    }
-
-    /// Gives the OPC UA server's endpoint URL.
-    #[must_use]
-    pub fn opcua_url(&self) -> &str {
-        &self.at.opcua_url
+    pub fn servers(&self) -> Vec<(&'static str, String)> {
+        let Addresses { opcua_url, modbus, mc, s7 } = &self.at;
+        vec![
+            ("line1-opcua", format!("OPC UA at {opcua_url}")),
+            ("filler", format!("Modbus TCP at {modbus}, units 1 to 3")),
+            ("capper", format!("Mitsubishi MC 3E at {mc}")),
+            ("palletiser", format!("S7 communication at {s7}, rack 0, slot 2")),
+        ]
     }
 
     /// Gives the faults that are at work, or will be.
@@ -192,14 +192,14 @@ mod tests {
     async fn the_line_moves_behind_its_sockets_and_ends_when_told() {
         let pki = tempfile::tempdir().unwrap();
         let plant = start(&[], 1, pki.path()).await.unwrap();
-        let address = plant.modbus_addr();
+        let address = plant.at.modbus;
         let mut meter = tcp::connect_slave(address, Slave(2)).await.unwrap();
         let first = meter.read_input_registers(20, 8).await.unwrap().unwrap();
         // It comes to an end as soon as the meter has moved, however long that takes.
         while meter.read_input_registers(20, 8).await.unwrap().unwrap() == first {
             tokio::task::yield_now().await;
         }
-        assert!(plant.opcua_url().starts_with("opc.tcp://127.0.0.1:"));
+        assert_eq!(plant.servers().len(), plant.config_toml().matches("[[endpoints]]").count());
         plant.stop().await;
         assert!(tcp::connect_slave(address, Slave(2)).await.is_err());
     }

@@ -220,8 +220,8 @@ fn status_list(reference: [u8; 2], id: u16) -> Vec<u8> {
             record(5, b"DEMO-0001", 34),
             record(7, b"CPU 315-2 PN/DP", 34),
         ],
-        // Running.
-        0x0424 => vec![record(0xFF08, &[8], 20)],
+        // Behind the event's number: what asked for the change, and that it runs.
+        0x0424 => vec![record(0x5144, &[0xFF, 8], 20)],
         _ => Vec::new(),
     };
     let (code, size) = if records.is_empty() { (NO_BLOCK, 0) } else { (GOOD, 9) };
