@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use ask::{Ask, BrowseNode, HistoryPage, Identity, NodeReading, Reply};
-pub use batch::{Batch, BlockData, BlockRef, RawBlock, Reading};
+pub use batch::{Batch, BlockData, BlockRef, Hearing, RawBlock, Reading};
 pub use error::{DriverError, ErrorKind, Reaction};
 pub use keys::Keys;
 pub use meter::{Meter, MeterReport, Purpose, Toll};

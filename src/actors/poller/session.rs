@@ -9,7 +9,7 @@ use super::state::{PollerState, Probe};
 use crate::actors::observed::Fault;
 use crate::cache::LastValue;
 use crate::clock;
-use crate::driver::{Cadence, DriverError, ErrorKind, Purpose, Reaction, Toll};
+use crate::driver::{Cadence, DriverError, ErrorKind, Hearing, Purpose, Reaction, Toll};
 use crate::model::{LinkState, Quality, UnitId};
 
 /// Connecting, logging in and reading limits may take this long; a TLS or OPC UA handshake
@@ -135,8 +135,14 @@ impl PollerState {
         for block in self.batch.blocks.drain(..) {
             self.cache.put_block(self.link.name(), block);
         }
-        for condition in self.batch.conditions.drain(..) {
-            self.cache.put_condition(self.link.name(), condition);
+        let conditions = self.batch.conditions.drain(..);
+        if self.batch.hearing == Some(Hearing::Whole) {
+            self.cache.replace_conditions(self.link.name(), conditions.collect());
+        } else {
+            conditions.for_each(|event| self.cache.put_condition(self.link.name(), event));
+        }
+        if let Some(hearing) = self.batch.hearing {
+            self.link.publish(|report| report.hearing = hearing);
         }
         let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
         // A new session wakes us before anything has come: that proves nothing.
@@ -261,6 +267,7 @@ impl PollerState {
     pub(crate) async fn close_session(&mut self) {
         self.beside.abort_all();
         self.is_open = false;
+        self.link.publish(|report| report.hearing = Hearing::Partial);
         if let Some(driver) = &mut self.driver {
             let deadline = Instant::now() + CLOSE_MAX;
             if timeout_at(deadline, driver.close(deadline)).await.is_err() {
