@@ -1,9 +1,11 @@
 //! The mint.
 
+use std::sync::Arc;
+
 use super::people;
 use super::refusal::{Refusal, Rule};
 use crate::model::{
-    Approval, Approver, Selection, Separation, Setpoint, Ticket, Value, Verdict, hex, within,
+    Approval, Approver, Selection, Separation, Setpoint, Tag, Ticket, Value, Verdict, hex, within,
 };
 
 /// The wall clock may drift from the monotonic one by this much while a ticket lives; NTP slews
@@ -109,6 +111,7 @@ pub fn check(
 /// The ticket has no such term, writes are frozen, or the value is no longer ours.
 pub fn authorize_revert(
     ticket: &Ticket,
+    tag: &Arc<Tag>,
     written: &Value,
     now: &Value,
     facts: &Facts,
@@ -128,7 +131,11 @@ pub fn authorize_revert(
         let what = "the value is not the one we wrote, so it is left as it is";
         return Err(Refusal::new(Rule::NotOurs, what));
     }
-    let back = Setpoint::fit(&wished.tag, wished.data_type, before).map_err(mismatch)?;
+    let back = Setpoint::fit(tag, wished.data_type, before).map_err(mismatch)?;
+    if !is_same_place(&back, &wished) {
+        let what = "the tag's definition has changed since the write";
+        return Err(Refusal::new(Rule::TicketMismatch, what));
+    }
     Ok(Authorized(back))
 }
 
@@ -208,15 +215,7 @@ fn says_the_same(selection: &Selection, ticket: &Ticket) -> Result<(), Refusal> 
     }
     let signed = ticket.setpoint().map_err(|misfit| mismatch(&misfit.to_string()))?;
     let (now, then) = (&selection.setpoint, &signed);
-    let same_place = now.endpoint == then.endpoint
-        && now.tag.name == then.tag.name
-        && now.tag.address == then.tag.address
-        && now.tag.unit == then.tag.unit
-        && now.tag.order == then.tag.order
-        && now.tag.scale == then.tag.scale
-        && now.tag.path.is_none()
-        && now.data_type == then.data_type;
-    if !same_place {
+    if !is_same_place(now, then) {
         return Err(mismatch("the tag's definition has changed since the ticket was opened"));
     }
     let raw = crate::model::wish(&ticket.raw).unwrap_or(Value::Null);
@@ -224,6 +223,18 @@ fn says_the_same(selection: &Selection, ticket: &Ticket) -> Result<(), Refusal> 
         return Err(mismatch("the value is not the one that was signed"));
     }
     Ok(())
+}
+
+/// Tells whether two setpoints go to the same place in the same form.
+fn is_same_place(now: &Setpoint, then: &Setpoint) -> bool {
+    now.endpoint == then.endpoint
+        && now.tag.name == then.tag.name
+        && now.tag.address == then.tag.address
+        && now.tag.unit == then.tag.unit
+        && now.tag.order == then.tag.order
+        && now.tag.scale == then.tag.scale
+        && now.tag.path.is_none()
+        && now.data_type == then.data_type
 }
 
 /// Compares values to the last bit.

@@ -418,7 +418,8 @@ fn a_write_is_taken_back_only_while_the_value_is_ours() {
     let revert = |written: u64, now: u64, allowed: bool| {
         let ticket = Ticket { revert: allowed, ..ticket() };
         let (written, now) = (Value::U64(written), Value::U64(now));
-        authorize_revert(&ticket, &written, &now, &facts).map_err(|refusal| refusal.rule)
+        authorize_revert(&ticket, &selection().setpoint.tag, &written, &now, &facts)
+            .map_err(|refusal| refusal.rule)
     };
     assert_eq!(revert(110, 110, true).unwrap().get().raw, Value::U64(100), "clamped on the way");
     assert_eq!(revert(110, 110, false).unwrap_err(), Rule::Policy);
@@ -427,5 +428,6 @@ fn a_write_is_taken_back_only_while_the_value_is_ours() {
     assert_eq!(revert(100, 100, true).unwrap_err(), Rule::NotOurs, "nothing has changed");
     let frozen = Facts { frozen: Some("by hand".into()), ..facts };
     let (a, b) = (Value::U64(110), Value::U64(110));
-    assert_eq!(authorize_revert(&ticket(), &a, &b, &frozen).unwrap_err().rule, Rule::Frozen);
+    let refused = authorize_revert(&ticket(), &selection().setpoint.tag, &a, &b, &frozen);
+    assert_eq!(refused.unwrap_err().rule, Rule::Frozen);
 }

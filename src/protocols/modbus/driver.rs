@@ -13,11 +13,18 @@ use super::plan::{self, Group, Holes, Request};
 use super::scan::{self, Outcome, Pass};
 use super::session::Session;
 use super::settings::{Line, unit_fault};
+#[cfg(feature = "writes")]
+use super::write::Write;
 use crate::clock;
 use crate::driver::{
     Ask, Asking, Batch, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
-    NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
+    Inspected, NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice,
+    SliceId, Toll,
 };
+#[cfg(feature = "writes")]
+use crate::gate::Authorized;
+#[cfg(feature = "writes")]
+use crate::model::Setpoint;
 use crate::model::{DataType, Quality, Tag, TagId, UnitId, Value, WordOrder};
 
 /// One call reads at most this many addresses, as the reference's bulk read does.
@@ -199,6 +206,31 @@ impl Driver for Modbus {
                 .hint("read registers or bits by their address")),
             }
         }))
+    }
+
+    async fn inspect(
+        &mut self,
+        tag: &Tag,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<Inspected, DriverError> {
+        let point = resolve(tag, self.session.line())?;
+        let data = self.session.read(&plan::alone(&point), toll, deadline).await?;
+        let (value, quality) = scan::cut(&point, &plan::alone(&point), &data);
+        let data_type = point.shape.data_type();
+        Ok(Inspected { value, quality, received_ts: clock::now(), data_type })
+    }
+
+    #[cfg(feature = "writes")]
+    async fn operate(
+        &mut self,
+        setpoint: Authorized<Setpoint>,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let Setpoint { tag, raw, .. } = setpoint.get();
+        let point = resolve(tag, self.session.line())?;
+        self.session.write(&Write::new(&point, raw)?, toll, deadline).await
     }
 
     async fn close(&mut self, deadline: Instant) {
