@@ -11,7 +11,7 @@
 //! | F5 | `surface` |
 //! | F4 | `tools` |
 //! | F3 | `actors`, `demo` |
-//! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config` |
+//! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config`, `govern`, `ledger` |
 //! | F1.5 | `driver` |
 //! | F1 | `gate`, `clock`, `net`, `plan` |
 //! | F0 | `model` |
@@ -25,6 +25,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod driver;
 pub mod gate;
+pub mod govern;
 pub mod model;
 pub mod net;
 pub mod plan;

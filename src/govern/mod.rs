@@ -10,7 +10,7 @@ mod require;
 mod window;
 mod worth;
 
-pub use policy::{Deny, Mode, PolicyFault, Policy, Rate, Rule};
+pub use policy::{Deny, Mode, Policy, PolicyFault, Rate, Rule};
 pub use require::{Condition, Reading};
 pub use window::Window;
 pub use worth::{Wish, World, judge};

@@ -29,14 +29,8 @@ enum Op {
 }
 
 /// The operators, the longer ones first.
-const OPS: [(&str, Op); 6] = [
-    ("==", Op::Eq),
-    ("!=", Op::Ne),
-    ("<=", Op::Le),
-    (">=", Op::Ge),
-    ("<", Op::Lt),
-    (">", Op::Gt),
-];
+const OPS: [(&str, Op); 6] =
+    [("==", Op::Eq), ("!=", Op::Ne), ("<=", Op::Le), (">=", Op::Ge), ("<", Op::Lt), (">", Op::Gt)];
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +55,9 @@ impl Condition {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = || {
-            format!("{text:?} is no condition such as \"line/mode == 2\" or \"fresh(line/mode) < 2s\"")
+            format!(
+                "{text:?} is no condition such as \"line/mode == 2\" or \"fresh(line/mode) < 2s\""
+            )
         };
         let (at, sign, op) = OPS
             .iter()
@@ -209,8 +205,14 @@ mod tests {
     #[test]
     fn every_operator_compares() {
         for (text, value, want) in [
-            ("t < 3", 2, true), ("t < 3", 3, false), ("t <= 3", 3, true), ("t > 3", 3, false),
-            ("t >= 3", 3, true), ("t != 3", 3, false), ("t != 3", 4, true), ("t == -1", -1, true),
+            ("t < 3", 2, true),
+            ("t < 3", 3, false),
+            ("t <= 3", 3, true),
+            ("t > 3", 3, false),
+            ("t >= 3", 3, true),
+            ("t != 3", 3, false),
+            ("t != 3", 4, true),
+            ("t == -1", -1, true),
         ] {
             let holds = Condition::parse(text).unwrap().holds(Some(&now(Value::I64(value))), 1_000);
             assert_eq!(holds.is_ok(), want, "{text} {value}");
@@ -221,8 +223,19 @@ mod tests {
 
     #[test]
     fn what_is_no_condition_is_an_error() {
-        for wrong in ["", "a", "a = 2", "a == ", " == 2", "a == b", "a < true", "fresh(a) > 2s",
-            "fresh(a) < 2", "a == nan", "a == inf"] {
+        for wrong in [
+            "",
+            "a",
+            "a = 2",
+            "a == ",
+            " == 2",
+            "a == b",
+            "a < true",
+            "fresh(a) > 2s",
+            "fresh(a) < 2",
+            "a == nan",
+            "a == inf",
+        ] {
             assert!(Condition::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -45,7 +45,8 @@ impl Window {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let form = || format!("{text:?} is no window such as \"Mon-Fri 06:00-14:00 Europe/Berlin\"");
+        let form =
+            || format!("{text:?} is no window such as \"Mon-Fri 06:00-14:00 Europe/Berlin\"");
         let mut words = text.split_whitespace();
         let (first, second) = (words.next().ok_or_else(form)?, words.next());
         let (days, times) = match second {
@@ -64,7 +65,8 @@ impl Window {
             days: days_of(days).ok_or_else(form)?,
             from: time_of(from).ok_or_else(form)?,
             to: time_of(to).ok_or_else(form)?,
-            zone: TimeZone::get(zone).map_err(|_| format!("{zone:?} is no time zone known here"))?,
+            zone: TimeZone::get(zone)
+                .map_err(|_| format!("{zone:?} is no time zone known here"))?,
         })
     }
 
@@ -164,8 +166,17 @@ mod tests {
 
     #[test]
     fn what_is_no_window_is_an_error() {
-        for wrong in ["", "22h", "06:00", "Mon", "Mon 6:00-7:00", "Mon 06:00-25:00", "Mun 06:00-07:00",
-            "Mon 06:00-07:00 Mars/Olympus", "Mon 06:00-07:00 UTC now"] {
+        for wrong in [
+            "",
+            "22h",
+            "06:00",
+            "Mon",
+            "Mon 6:00-7:00",
+            "Mon 06:00-25:00",
+            "Mun 06:00-07:00",
+            "Mon 06:00-07:00 Mars/Olympus",
+            "Mon 06:00-07:00 UTC now",
+        ] {
             assert!(Window::parse(wrong).is_err(), "{wrong}");
         }
     }
