@@ -2,7 +2,8 @@
 //!
 //! # Floors: who may import whom
 //! A test reads every `use crate::` and holds it against this table: a floor imports only
-//! floors below it, and rooms of one floor never import each other.
+//! floors below it, and rooms of one floor never import each other. `driver` stands on a
+//! mezzanine: it can't write without what `gate` alone can mint.
 //!
 //! | floor | rooms |
 //! |---|---|
@@ -10,8 +11,9 @@
 //! | F5 | `surface` |
 //! | F4 | `tools` |
 //! | F3 | `actors`, `demo` |
-//! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config` |
-//! | F1 | `driver`, `clock`, `net`, `plan` |
+//! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config`, `govern`, `ledger` |
+//! | F1.5 | `driver` |
+//! | F1 | `gate`, `clock`, `net`, `plan` |
 //! | F0 | `model` |
 
 pub mod actors;
@@ -22,6 +24,8 @@ pub mod config;
 pub mod demo;
 pub mod diagnose;
 pub mod driver;
+pub mod gate;
+pub mod govern;
 pub mod model;
 pub mod net;
 pub mod plan;

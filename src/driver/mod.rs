@@ -30,7 +30,8 @@ pub use protocol::{
     Discovery, EndpointSpec, Need, Prompt, Protocol, ScanCost, SettingError, Settings, WireAddress,
 };
 
-use crate::model::{Tag, TagId, UnitId};
+use crate::gate::Authorized;
+use crate::model::{DataType, Quality, Setpoint, Tag, TagId, Timestamp, UnitId, Value};
 
 /// A tag with the number the cache knows it by.
 #[derive(Debug, Clone)]
@@ -92,6 +93,19 @@ pub enum Asking<'a> {
     Beside(BoxFuture<'static, Result<Reply, DriverError>>),
 }
 
+/// One tag as the device has it now, for a write's sake.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    /// The value as the device stores it, before any scale.
+    pub value: Value,
+    /// How far to trust it.
+    pub quality: Quality,
+    /// When it arrived here.
+    pub received_ts: Timestamp,
+    /// The type the device stores; [`DataType::Native`] where it is none that is ever written.
+    pub data_type: DataType,
+}
+
 /// One live session with one endpoint. Owned by one poller, never shared.
 ///
 /// Every protocol message is paid for with [`Toll::spend`] before it is sent, so that counts
@@ -130,6 +144,38 @@ pub trait Driver: Send {
     /// Asks the device on demand.
     fn ask(&mut self, ask: Ask, toll: Toll, deadline: Instant) -> Asking<'_>;
 
+    /// Reads one tag from the device now, as it is defined.
+    ///
+    /// # Errors
+    /// As [`Driver::acquire`]; [`ErrorKind::Unsupported`] where nothing can be written anyway.
+    async fn inspect(
+        &mut self,
+        _tag: &Tag,
+        _toll: &Toll,
+        _deadline: Instant,
+    ) -> Result<Inspected, DriverError> {
+        Err(never_written())
+    }
+
+    /// Writes once: exactly one protocol message, never sent again by any layer.
+    ///
+    /// # Errors
+    /// The device refused it, or nobody knows: only reading back tells what became of it.
+    async fn operate(
+        &mut self,
+        _setpoint: Authorized<Setpoint>,
+        _toll: &Toll,
+        _deadline: Instant,
+    ) -> Result<(), DriverError> {
+        Err(never_written())
+    }
+
     /// Ends the session properly.
     async fn close(&mut self, deadline: Instant);
+}
+
+/// Says that a protocol, or this build, writes nothing.
+fn never_written() -> DriverError {
+    DriverError::new(ErrorKind::Unsupported, "this protocol is only read, or this build is")
+        .hint("ot-aiops --version says whether this build can write")
 }

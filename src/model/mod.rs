@@ -3,12 +3,14 @@
 mod alarm;
 mod budget;
 mod endpoint;
+mod moc;
 mod page;
 mod principal;
 mod quality;
 mod sample;
 mod scale;
 mod secret;
+mod setpoint;
 mod stats;
 mod tag;
 mod text;
@@ -19,12 +21,16 @@ mod window;
 pub use alarm::{ConditionEvent, ConditionId};
 pub use budget::Budget;
 pub use endpoint::{EndpointName, LinkState, UnitId};
+pub use moc::{
+    Approval, Approver, Check, Selection, Separation, Ticket, Tier, Verdict, hex, unhex,
+};
 pub use page::{Column, Pages, ScanPage, StreamPage};
 pub use principal::{Door, Principal};
 pub use quality::Quality;
 pub use sample::Sample;
 pub use scale::Scale;
 pub use secret::Secret;
+pub use setpoint::{Misfit, Setpoint, integer, wish, within};
 pub use stats::Stats;
 pub use tag::{AlarmSettings, DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
 pub use text::{escape, sanitize};

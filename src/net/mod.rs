@@ -2,4 +2,6 @@
 
 pub mod dial;
 pub mod exchange;
+#[cfg(feature = "writes")]
+pub mod registers;
 pub mod words;

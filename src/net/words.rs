@@ -74,6 +74,12 @@ impl Decode {
         Self::parse(scalar.word())
     }
 
+    /// Gives the element type it reads; `None` for bare registers.
+    #[must_use]
+    pub fn scalar(self) -> Option<Scalar> {
+        Scalar::from_word(self.word())
+    }
+
     /// Gives how many registers one value takes.
     #[must_use]
     pub const fn registers(self) -> u16 {

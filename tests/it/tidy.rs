@@ -81,7 +81,7 @@ fn rust() -> Vec<Source> {
 }
 
 /// Reads the floor of every room from the table at the head of `src/lib.rs`.
-fn floors() -> BTreeMap<String, u32> {
+fn floors() -> BTreeMap<String, f32> {
     let map = std::fs::read_to_string(package("src/lib.rs")).unwrap();
     let mut floors = BTreeMap::new();
     for row in map.lines().filter_map(|line| line.strip_prefix("//! | F")) {

@@ -174,6 +174,21 @@ pub(super) fn resolve(tag: &Tag, model: Option<Model>) -> Result<Point, DriverEr
 }
 
 impl Point {
+    /// Gives the type that the controller stores.
+    pub(super) fn data_type(&self) -> DataType {
+        let width = u16::try_from(self.span.width).unwrap_or(u16::MAX);
+        let of = |decode: Decode| decode.scalar();
+        match self.shape {
+            Shape::Bit | Shape::BitOf(_) => DataType::One(Scalar::Bool),
+            Shape::Bits => DataType::Array(Scalar::Bool, width),
+            Shape::Number(decode) => of(decode).map_or(DataType::Native, DataType::One),
+            Shape::Numbers(decode) => of(decode).map_or(DataType::Native, |scalar| {
+                DataType::Array(scalar, width / decode.registers())
+            }),
+            Shape::Text(bytes) => DataType::Text(bytes),
+        }
+    }
+
     /// Makes the value of its words.
     pub(super) fn of_words(&self, registers: &[u16]) -> Option<Value> {
         match self.shape {

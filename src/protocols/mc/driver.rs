@@ -16,9 +16,14 @@ use super::session::Session;
 use super::settings::{Line, Model};
 use crate::clock;
 use crate::driver::{
-    Ask, Asking, Batch, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
-    NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
+    Ask, Asking, Batch, BlockData, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind,
+    Identity, Inspected, NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost,
+    Slice, SliceId, Toll,
 };
+#[cfg(feature = "writes")]
+use crate::gate::Authorized;
+#[cfg(feature = "writes")]
+use crate::model::Setpoint;
 use crate::model::{DataType, Quality, Tag, TagId, UnitId, Value};
 use crate::plan::{Group, Holes, Memory, Span};
 
@@ -197,6 +202,42 @@ impl Driver for Mc {
                 .hint("read words or bits by their device and number")),
             }
         }))
+    }
+
+    async fn inspect(
+        &mut self,
+        tag: &Tag,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<Inspected, DriverError> {
+        let point = address::resolve(tag, self.session.model())?;
+        let Span { area: device, start, width: count } = point.span;
+        let request = Request::Batch { device, start, count };
+        let value = match self.session.read(&request, toll, deadline).await? {
+            Answer::Block(BlockData::Registers(words)) => point.of_words(&words),
+            Answer::Block(BlockData::Bits(bits)) => point.of_bits(&bits),
+            _ => return Err(mismatched()),
+        };
+        let quality = if value.is_some() { Quality::GOOD } else { Quality::BAD_DECODING_ERROR };
+        let value = value.unwrap_or(Value::Null);
+        let data_type = point.data_type();
+        Ok(Inspected { value, quality, received_ts: clock::now(), data_type })
+    }
+
+    #[cfg(feature = "writes")]
+    async fn operate(
+        &mut self,
+        setpoint: Authorized<Setpoint>,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let Setpoint { tag, raw, .. } = setpoint.get();
+        let point = address::resolve(tag, self.session.model())?;
+        let request = super::write::request(&point, raw)?;
+        match self.session.read(&request, toll, deadline).await? {
+            Answer::Written => Ok(()),
+            _ => Err(mismatched()),
+        }
     }
 
     async fn close(&mut self, deadline: Instant) {

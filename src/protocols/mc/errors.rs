@@ -95,6 +95,10 @@ fn named(request: &Request) -> String {
             format!("reading {} values that lie apart", words.len() + doubles.len())
         }
         Request::Cpu => "asking for the CPU's model".to_owned(),
+        #[cfg(feature = "writes")]
+        Request::Write { device, start, words } => {
+            format!("writing {} of {} from number {start}", words.len(), device.name())
+        }
     }
 }
 

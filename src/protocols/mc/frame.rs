@@ -25,6 +25,9 @@ const CPU_NAME_BYTES: usize = 16;
 const BATCH_READ: u16 = 0x0401;
 /// Random read.
 const RANDOM_READ: u16 = 0x0403;
+/// Batch write.
+#[cfg(feature = "writes")]
+const BATCH_WRITE: u16 = 0x1401;
 /// Read CPU model name.
 const READ_CPU: u16 = 0x0101;
 
@@ -37,6 +40,9 @@ pub(super) enum Request {
     Random { words: Vec<(Device, u32)>, doubles: Vec<(Device, u32)> },
     /// The model's name and code.
     Cpu,
+    /// These words from a number on.
+    #[cfg(feature = "writes")]
+    Write { device: Device, start: u32, words: Vec<u16> },
 }
 
 /// What was answered.
@@ -48,6 +54,9 @@ pub(super) enum Answer {
     Points { words: Vec<u16>, doubles: Vec<[u16; 2]> },
     /// To the question for the model.
     Cpu { name: String, code: u16 },
+    /// To a write.
+    #[cfg(feature = "writes")]
+    Written,
     /// The controller refused it.
     EndCode(u16),
 }
@@ -114,6 +123,13 @@ fn body(request: &Request, model: Option<Model>) -> (u16, u16, Vec<u8>) {
             (RANDOM_READ, long, out)
         }
         Request::Cpu => (READ_CPU, 0, out),
+        #[cfg(feature = "writes")]
+        Request::Write { device, start, words } => {
+            put_device(&mut out, model, *device, *start);
+            out.extend(u16::try_from(words.len()).unwrap_or(u16::MAX).to_le_bytes());
+            out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+            (BATCH_WRITE, long, out)
+        }
     }
 }
 
@@ -150,6 +166,8 @@ fn data_bytes(request: &Request) -> usize {
         }
         Request::Random { words, doubles } => words.len() * 2 + doubles.len() * 4,
         Request::Cpu => CPU_NAME_BYTES + 2,
+        #[cfg(feature = "writes")]
+        Request::Write { .. } => 0,
     }
 }
 
@@ -225,6 +243,8 @@ fn answer(request: &Request, data: &[u8]) -> Result<Answer, BadFrame> {
             let name = name.trim_end_matches(['\0', ' ']).to_owned();
             Ok(Answer::Cpu { name, code: u16::from_le_bytes(*code) })
         }
+        #[cfg(feature = "writes")]
+        Request::Write { .. } => Ok(Answer::Written),
     }
 }
 

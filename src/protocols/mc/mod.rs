@@ -16,6 +16,8 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "writes")]
+mod write;
 
 pub(crate) use device::{Device, Holds};
 

@@ -93,6 +93,21 @@ pub(super) enum Shape {
     Text(u16),
 }
 
+impl Shape {
+    /// Gives the type that a device stores in this shape.
+    pub(super) fn data_type(self) -> DataType {
+        match self {
+            Self::Bit | Self::BitOf(_) => DataType::One(Scalar::Bool),
+            Self::Bits(n) => DataType::Array(Scalar::Bool, n),
+            Self::Number(decode) => decode.scalar().map_or(DataType::Native, DataType::One),
+            Self::Numbers(decode, n) => {
+                decode.scalar().map_or(DataType::Native, |scalar| DataType::Array(scalar, n))
+            }
+            Self::Text(bytes) => DataType::Text(bytes),
+        }
+    }
+}
+
 /// A value's place in a device: never split over two requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Point {

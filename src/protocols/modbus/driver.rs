@@ -10,14 +10,21 @@ use tokio::time::Instant;
 use super::address::{self, ADDRESSES, Area, Point};
 use super::call::Call;
 use super::plan::{self, Group, Holes, Memory, Request, Span};
+use super::quality;
 use super::scan::{self, Outcome, Pass, Points};
 use super::session::Session;
 use super::settings::{Line, unit_fault};
+#[cfg(feature = "writes")]
+use super::write::Write;
 use crate::clock;
 use crate::driver::{
     Ask, Asking, Batch, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
-    PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
+    Inspected, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
 };
+#[cfg(feature = "writes")]
+use crate::gate::Authorized;
+#[cfg(feature = "writes")]
+use crate::model::Setpoint;
 use crate::model::{Tag, TagId, UnitId, Value};
 
 /// One slice is read without a pause, and calls wait for it: so many requests are the default
@@ -202,6 +209,32 @@ impl Driver for Modbus {
                 .hint("read registers or bits by their address")),
             }
         }))
+    }
+
+    async fn inspect(
+        &mut self,
+        tag: &Tag,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<Inspected, DriverError> {
+        let point = resolve(tag, self.session.line())?;
+        let request = Request::of(&point.span()).ok_or_else(quality::beyond_last)?;
+        let data = self.session.read(&request, toll, deadline).await?;
+        let (value, quality) = scan::cut(&point, &request, &data);
+        let data_type = point.shape.data_type();
+        Ok(Inspected { value, quality, received_ts: clock::now(), data_type })
+    }
+
+    #[cfg(feature = "writes")]
+    async fn operate(
+        &mut self,
+        setpoint: Authorized<Setpoint>,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let Setpoint { tag, raw, .. } = setpoint.get();
+        let point = resolve(tag, self.session.line())?;
+        self.session.write(&Write::new(&point, raw)?, toll, deadline).await
     }
 
     async fn close(&mut self, deadline: Instant) {

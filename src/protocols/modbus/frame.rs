@@ -47,6 +47,9 @@ pub(super) enum BadFrame {
     Crc,
     #[error("more bytes follow it than belong to it")]
     Trailing,
+    #[cfg(feature = "writes")]
+    #[error("it is no echo of what was written")]
+    Echo,
 }
 
 /// Gives the bytes of data that answer a request: at most 250, within its one-byte count.

@@ -1,4 +1,5 @@
-//! Modbus: TCP, RTU on a serial line, and RTU over TCP; function codes 1 to 4.
+//! Modbus: TCP, RTU on a serial line, and RTU over TCP; function codes 1 to 4, and 5, 6,
+//! 15 and 16 in builds that write.
 //!
 //! Addresses and their types stand in `address`, requests in `plan`, bytes in `frame`, the
 //! connection in `session`, one pass over a plan in `scan`, and calls for scattered addresses in
@@ -15,6 +16,8 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "writes")]
+mod write;
 
 use crate::driver::{Discovery, Need, Prompt, Protocol};
 

@@ -198,7 +198,7 @@ pub(super) fn block_ref(request: &Request) -> BlockRef {
 }
 
 /// Makes a point's value of the block it lies in.
-fn cut(point: &Point, request: &Request, data: &BlockData) -> (Value, Quality) {
+pub(super) fn cut(point: &Point, request: &Request, data: &BlockData) -> (Value, Quality) {
     let from = usize::from(point.start.saturating_sub(request.start));
     let range = from..from + usize::from(point.width);
     let value = match data {

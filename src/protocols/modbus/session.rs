@@ -10,10 +10,12 @@ use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::frame::{self, Answer, FRAME_BYTES_MAX, Wrap};
+use super::frame::{self, Answer, BadFrame, FRAME_BYTES_MAX, Wrap};
 use super::plan::Request;
 use super::quality;
 use super::settings::{Line, Route};
+#[cfg(feature = "writes")]
+use super::write::{Echo, Write};
 use crate::driver::{BlockData, DriverError, ErrorKind, Toll};
 use crate::net::dial::{self, DialError};
 
@@ -72,6 +74,27 @@ impl Session {
         toll: &Toll,
         deadline: Instant,
     ) -> Result<BlockData, DriverError> {
+        let (mut link, wrap) = self.ready(request, toll, deadline).await?;
+        let bytes = FRAME_BYTES_MAX.min(frame::answer_bytes(wrap, request) + 8);
+        let patience = self.line.timeout + self.line.line_time(bytes);
+        // What has been sent is waited for, even past the deadline: a device that is not given its
+        // time is not silent, and cutting it off costs the session.
+        let answered = deadline.max(Instant::now() + patience);
+        let answer = link.exchange(wrap, request, patience, answered).await?;
+        self.link = Some(link);
+        match answer {
+            Answer::Data(data) => Ok(data),
+            Answer::Exception(code) => Err(quality::exception(code, request)),
+        }
+    }
+
+    /// Pays for a request and takes the connection for it.
+    async fn ready(
+        &mut self,
+        request: &Request,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(Link<Box<dyn Stream>>, Wrap), DriverError> {
         if Instant::now() >= deadline {
             return Err(quality::too_late(request));
         }
@@ -85,16 +108,29 @@ impl Session {
             self.transaction = self.transaction.wrapping_add(1);
             Wrap::Tcp(self.transaction)
         };
-        let bytes = FRAME_BYTES_MAX.min(frame::answer_bytes(wrap, request) + 8);
-        let patience = self.line.timeout + self.line.line_time(bytes);
-        // What has been sent is waited for, even past the deadline: a device that is not given its
-        // time is not silent, and cutting it off costs the session.
-        let answered = deadline.max(Instant::now() + patience);
-        let answer = link.exchange(wrap, request, patience, answered).await?;
+        Ok((link, wrap))
+    }
+
+    /// Writes once; the connection survives a good echo and exceptions only.
+    #[cfg(feature = "writes")]
+    pub(super) async fn write(
+        &mut self,
+        write: &Write,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let request = &write.covers;
+        let (mut link, wrap) = self.ready(request, toll, deadline).await?;
+        let patience = self.line.timeout + self.line.line_time(write.line_bytes());
+        // What has been sent is waited for: an echo that comes later is nobody's answer.
+        let bytes = write.encode(wrap);
+        let sent = link.send_and_receive(request, &bytes, |came| write.decode(wrap, came));
+        let echo = timeout_at(Instant::now() + patience, sent).await;
+        let echo = echo.map_err(|_| quality::timeout(request, patience.as_millis()))??;
         self.link = Some(link);
-        match answer {
-            Answer::Data(data) => Ok(data),
-            Answer::Exception(code) => Err(quality::exception(code, request)),
+        match echo {
+            Echo::Done => Ok(()),
+            Echo::Exception(code) => Err(quality::exception(code, request)),
         }
     }
 
@@ -192,25 +228,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     ) -> Result<Answer, DriverError> {
         let start = Instant::now();
         let limit = deadline.min(start + patience);
-        match timeout_at(limit, self.send_and_receive(wrap, request)).await {
+        match timeout_at(limit, self.ask(wrap, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(quality::timeout(request, (limit - start).as_millis())),
         }
     }
 
-    async fn send_and_receive(
+    async fn ask(&mut self, wrap: Wrap, request: &Request) -> Result<Answer, DriverError> {
+        let bytes = frame::encode(wrap, request);
+        self.send_and_receive(request, &bytes, |came| frame::decode(wrap, request, came)).await
+    }
+
+    async fn send_and_receive<T>(
         &mut self,
-        wrap: Wrap,
         request: &Request,
-    ) -> Result<Answer, DriverError> {
+        bytes: &[u8],
+        decode: impl Fn(&[u8]) -> Result<Option<T>, BadFrame>,
+    ) -> Result<T, DriverError> {
         let cut_off = |error: std::io::Error| quality::cut_off(request, error.kind());
         self.came.clear();
-        self.stream.write_all(&frame::encode(wrap, request)).await.map_err(cut_off)?;
+        self.stream.write_all(bytes).await.map_err(cut_off)?;
         loop {
             if self.stream.read_buf(&mut self.came).await.map_err(cut_off)? == 0 {
                 return Err(quality::cut_off(request, std::io::ErrorKind::UnexpectedEof));
             }
-            let read = frame::decode(wrap, request, &self.came);
+            let read = decode(&self.came);
             if let Some(answer) = read.map_err(|bad| quality::bad_frame(request, bad))? {
                 self.last = Instant::now();
                 return Ok(answer);

@@ -10,6 +10,8 @@ use opcua::types::{AttributeId, DataValue, NodeId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+#[cfg(feature = "writes")]
+use super::address::Address;
 use super::browse::{self, Walk};
 use super::errors;
 use super::history::{self, Past};
@@ -27,11 +29,17 @@ use super::subscribe::{self, Answer, Scope, Standing, pick};
 use super::values::{self, Converter};
 use super::wire::Wire;
 use crate::clock;
+#[cfg(feature = "writes")]
+use crate::driver::Inspected;
 use crate::driver::{
     Ask, Asking, Batch, Driver, DriverError, EndpointSpec, ErrorKind, Identity, PlanReport,
     Planned, Reading, Reply, SliceId, Toll,
 };
+#[cfg(feature = "writes")]
+use crate::gate::Authorized;
 use crate::model::{EndpointName, Secret, Value};
+#[cfg(feature = "writes")]
+use crate::model::{Setpoint, Tag};
 
 /// Nodes of one read on demand.
 const REFS_MAX: usize = 500;
@@ -279,6 +287,42 @@ impl Driver for Opcua {
             Err(error) => Box::pin(async { Err(error) }),
             Ok(caller) => answer(caller, ask, known),
         })
+    }
+
+    #[cfg(feature = "writes")]
+    async fn inspect(
+        &mut self,
+        tag: &Tag,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<Inspected, DriverError> {
+        let caller = self.caller(toll, deadline)?;
+        let mut readings = read::readings(&caller, std::slice::from_ref(&tag.address)).await?;
+        let reading = readings.pop().ok_or_else(errors::closed)?;
+        if let Some(error) = reading.error {
+            return Err(error);
+        }
+        let (value, quality) = pick(reading.value, tag.path.as_deref(), reading.quality);
+        let data_type = super::write::data_type(&reading.data_type, &value);
+        Ok(Inspected { value, quality, received_ts: reading.received_ts, data_type })
+    }
+
+    #[cfg(feature = "writes")]
+    async fn operate(
+        &mut self,
+        setpoint: Authorized<Setpoint>,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let caller = self.caller(toll, deadline)?;
+        let Setpoint { tag, raw, data_type, .. } = setpoint.get();
+        let node = Address::parse(&tag.address)?.resolve(&caller.live.namespaces)?;
+        let value = super::write::write_value(node, *data_type, raw).ok_or_else(|| {
+            DriverError::new(ErrorKind::Settings, "the value is none of the node's type")
+                .hint("request it again with a value of the type that the dry run shows")
+        })?;
+        let status = caller.write(value).await?;
+        if super::write::is_taken(status) { Ok(()) } else { Err(errors::from_item(status)) }
     }
 
     async fn close(&mut self, deadline: Instant) {

@@ -33,6 +33,8 @@ mod testing;
 mod tests;
 mod values;
 mod wire;
+#[cfg(feature = "writes")]
+mod write;
 
 use address::Address;
 use plan::{Plan, Way};

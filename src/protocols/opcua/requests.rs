@@ -189,6 +189,18 @@ impl Caller {
         results.first().map(|r| r.status_code).ok_or_else(|| no_answer("calling a method"))
     }
 
+    /// Writes one attribute, and gives its status.
+    #[cfg(feature = "writes")]
+    pub(super) async fn write(
+        &self,
+        value: opcua::types::WriteValue,
+    ) -> Result<StatusCode, DriverError> {
+        let values = [value];
+        let written = self.live.link.session.write(&values);
+        let results = self.one("writing", written).await?;
+        results.first().copied().ok_or_else(|| no_answer("writing"))
+    }
+
     /// Makes a subscription, and gives its id and the keep-alive interval the server grants.
     pub(super) async fn subscribe(
         &self,

@@ -14,11 +14,19 @@ use super::plan::{self, Limits};
 use super::scan::{self, Outcome, Pass, Points};
 use super::session::Session;
 use super::settings::Line;
+#[cfg(feature = "writes")]
+use super::value::judged;
 use crate::clock;
+#[cfg(feature = "writes")]
+use crate::driver::Inspected;
 use crate::driver::{
     Ask, Asking, Batch, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
     NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
 };
+#[cfg(feature = "writes")]
+use crate::gate::Authorized;
+#[cfg(feature = "writes")]
+use crate::model::Setpoint;
 use crate::model::{Quality, Tag, TagId, Timestamp, UnitId, Value};
 use crate::plan::{Group, Holes, Memory, Span};
 
@@ -208,6 +216,33 @@ impl Driver for S7 {
                 .hint("read by address, such as DB1.DBD4:REAL")),
             }
         }))
+    }
+
+    #[cfg(feature = "writes")]
+    async fn inspect(
+        &mut self,
+        tag: &Tag,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<Inspected, DriverError> {
+        let point = address::resolve(tag)?;
+        let bytes = scan::stretch(&mut self.session, point.span, (toll, deadline)).await?;
+        let (value, quality) = judged(point.read(&bytes));
+        let data_type = super::write::data_type(&point);
+        Ok(Inspected { value, quality, received_ts: clock::now(), data_type })
+    }
+
+    #[cfg(feature = "writes")]
+    async fn operate(
+        &mut self,
+        setpoint: Authorized<Setpoint>,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let Setpoint { tag, raw, .. } = setpoint.get();
+        let item = super::write::item(&address::resolve(tag)?, raw, self.session.limits())?;
+        let code = self.session.write(&item, toll, deadline).await?;
+        super::write::outcome(code, &item)
     }
 
     async fn close(&mut self, deadline: Instant) {

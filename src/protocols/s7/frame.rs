@@ -21,6 +21,8 @@ const USER_DATA: u8 = 7;
 /// Functions.
 const SETUP: u8 = 0xF0;
 const READ_VAR: u8 = 0x04;
+#[cfg(feature = "writes")]
+const WRITE_VAR: u8 = 0x05;
 /// Bytes of a job's header, and of its answer's with the error in it.
 const JOB_HEAD: usize = 10;
 const ACK_HEAD: usize = 12;
@@ -231,6 +233,47 @@ pub(super) fn read(reference: u16, items: &[Item]) -> Vec<u8> {
         parameters.extend([size, c0, c1, b0, b1, area.kind.code(), a0, a1, a2]);
     }
     wrap(&job(reference, &parameters, &[]))
+}
+
+/// One item to be written.
+#[cfg(feature = "writes")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WriteItem {
+    /// The bytes it lies in.
+    pub(super) covers: Item,
+    /// The bit of the first byte, where one is written alone.
+    pub(super) bit: Option<u8>,
+    pub(super) data: Vec<u8>,
+}
+
+/// Writes a job that writes one item, as bytes or as one bit.
+#[cfg(feature = "writes")]
+pub(super) fn write(reference: u16, item: &WriteItem) -> Vec<u8> {
+    let WriteItem { covers: Item { area, start, count }, bit, data } = item;
+    // Transport 1 counts bits, and its data is said to be bits; 2 and 4 are bytes.
+    let (size, count, kind, length) = match bit {
+        Some(_) => (1, 1, 3, 1),
+        None => (BYTES, *count, 4, data.len() * 8),
+    };
+    let address = *start * 8 + u32::from(bit.unwrap_or_default());
+    let [c0, c1] = u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes();
+    let [b0, b1] = area.block.to_be_bytes();
+    let [_, a0, a1, a2] = address.to_be_bytes();
+    let place = [size, c0, c1, b0, b1, area.kind.code(), a0, a1, a2];
+    let parameters = [&[WRITE_VAR, 1][..], &ITEM_HEAD, &place].concat();
+    let [l0, l1] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+    wrap(&job(reference, &parameters, &[&[0, kind, l0, l1][..], data].concat()))
+}
+
+/// Reads the answer to a write of one item: the controller's return code.
+#[cfg(feature = "writes")]
+pub(super) fn written(message: &[u8], reference: u16) -> Result<Result<u8, Refusal>, BadFrame> {
+    match acknowledged(message, reference)? {
+        Ok(([WRITE_VAR, 1], [code])) => Ok(Ok(*code)),
+        Ok(([WRITE_VAR, _], _)) => Err(BadFrame::Items),
+        Ok(_) => Err(BadFrame::S7),
+        Err(refusal) => Ok(Err(refusal)),
+    }
 }
 
 /// What came of each item: its bytes, or the controller's return code.

@@ -16,6 +16,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod value;
+#[cfg(feature = "writes")]
+mod write;
 
 pub(crate) use address::{parse_point, point};
 pub(crate) use area::{Area, Kind};

@@ -139,6 +139,26 @@ impl Session {
         answer.map_err(|refusal| errors::refused(refusal, "reading"))
     }
 
+    /// Writes one item in one job, and gives the controller's return code.
+    #[cfg(feature = "writes")]
+    pub(super) async fn write(
+        &mut self,
+        item: &frame::WriteItem,
+        toll: &Toll,
+        deadline: Instant,
+    ) -> Result<u8, DriverError> {
+        let reference = self.next();
+        let request = frame::write(reference, item);
+        let bytes_max = usize::from(self.pdu_bytes) + MESSAGE_SLACK;
+        let answer = self
+            .exchange(&request, "writing", toll, deadline, |came| {
+                let message = frame::message(came, bytes_max)?;
+                message.map(|message| frame::written(&message, reference)).transpose()
+            })
+            .await?;
+        answer.map_err(|refusal| errors::refused(refusal, "writing"))
+    }
+
     /// Reads a part of the system status list, in as many messages as it takes.
     pub(super) async fn status_list(
         &mut self,
