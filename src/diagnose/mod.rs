@@ -2,6 +2,7 @@
 
 mod alarm_name;
 pub mod alarms;
+pub mod asset;
 mod dataflow;
 mod given;
 mod historian;
@@ -10,8 +11,10 @@ mod limits;
 mod number;
 mod outliers;
 mod robust;
+mod rolling;
 mod spread;
 mod tag_health;
+pub mod trained;
 mod unjudged;
 
 pub use alarm_name::names_an_alarm;

@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn a_flood_lasts_while_five_are_in_the_window() {
         let mut seconds: Vec<i64> = (0..12).map(|n| n * 10).collect();
-        seconds.extend((0..20).map(|n| 200 + n * 120));
-        let found = floods(&at(&seconds), Timestamp::from_millis(2_500_000));
+        seconds.extend((0..20).map(|n| 200 + n * 110));
+        let found = floods(&at(&seconds), Timestamp::from_millis(2_300_000));
         assert_eq!(found.floods.len(), 1);
         assert_eq!(found.floods[0].ended, None);
     }
