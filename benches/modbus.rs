@@ -86,7 +86,7 @@ async fn blocks(driver: &mut dyn Driver, toll: &Toll, exchanges: u32) {
                 Ok(Reply::Block(block)) => assert_eq!(block.at.count, 125),
                 other => panic!("no block: {other:?}"),
             },
-            Asking::Beside(_) => panic!("a Modbus answer needs the session"),
+            Asking::InTurns(_) | Asking::Beside(_) => panic!("a Modbus answer needs the session"),
         }
     }
 }

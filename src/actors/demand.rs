@@ -16,6 +16,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Gives the kind of failure, where it is one.
+    pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
+        self.result.as_ref().err().map(|error| error.kind)
+    }
+
     /// Turns it into the caller's answer. Who joined caused no request; who led caused these
     /// and those `before` them, which came to nothing.
     pub(crate) fn into_answer(self, led: bool, before: u32) -> Result<Answer, AskError> {

@@ -48,6 +48,7 @@ pub struct Answer {
 
 /// A demand under way that equal ones may join.
 struct Underway {
+    deadline: Instant,
     outcome: watch::Receiver<Option<Outcome>>,
     toll: Toll,
     waiters: Weak<()>,
@@ -67,6 +68,8 @@ struct Waiting {
     toll: Toll,
     /// This caller made the demand; others joined it.
     led: bool,
+    /// When the demand's maker wants its answer.
+    deadline: Instant,
     /// The demand is worth sending while somebody holds this.
     _waiter: Arc<()>,
 }
@@ -192,6 +195,8 @@ impl Link {
                 let pause = (Instant::now() + PROGRESS_EVERY).min(deadline);
                 let done = timeout_at(pause, waiting.outcome.wait_for(Option::is_some)).await;
                 match done.map(|done| done.map(|done| done.clone())) {
+                    // Asked anew, by its own deadline.
+                    Ok(Ok(Some(done))) if waiting.is_cut_short(&done, deadline) => break,
                     Ok(Ok(Some(done))) => return done.into_answer(waiting.led, lost),
                     // The poller went down with it; another one may be there in a moment.
                     Ok(Ok(None) | Err(_)) => break,
@@ -206,8 +211,11 @@ impl Link {
                 return Err(self.too_late(&waiting, lost));
             }
             lost += waiting.spent();
+            let is_answered = waiting.outcome.borrow().is_some();
             drop(waiting);
-            tokio::time::sleep(PROGRESS_EVERY).await;
+            if !is_answered {
+                tokio::time::sleep(PROGRESS_EVERY).await;
+            }
         }
     }
 
@@ -220,8 +228,8 @@ impl Link {
         if let Some(u) = underway.get(ask).filter(|u| u.is_alive())
             && let Some(waiter) = u.waiters.upgrade()
         {
-            let (outcome, toll) = (u.outcome.clone(), u.toll.clone());
-            return Ok(Waiting { outcome, toll, led: false, _waiter: waiter });
+            let (outcome, toll, deadline) = (u.outcome.clone(), u.toll.clone(), u.deadline);
+            return Ok(Waiting { outcome, toll, led: false, deadline, _waiter: waiter });
         }
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| AskError::Busy)?;
         let (done, outcome) = watch::channel(None);
@@ -236,9 +244,9 @@ impl Link {
             }
         }
         underway.retain(|_, u| u.is_alive());
-        let entry = Underway { outcome: outcome.clone(), toll: toll.clone(), waiters };
+        let entry = Underway { deadline, outcome: outcome.clone(), toll: toll.clone(), waiters };
         underway.insert(ask.clone(), entry);
-        Ok(Waiting { outcome, toll, led: true, _waiter: waiter })
+        Ok(Waiting { outcome, toll, led: true, deadline, _waiter: waiter })
     }
 
     /// Says why the deadline passed: what the link is doing now, or what failed last.
@@ -263,5 +271,18 @@ impl Waiting {
     /// Gives the messages that this caller has to answer for.
     fn spent(&self) -> u32 {
         if self.led { self.toll.spent() } else { 0 }
+    }
+
+    /// Tells whether a demand that this caller joined failed for want of time that this caller
+    /// has: its maker's deadline is no answer to one who waits longer.
+    fn is_cut_short(&self, done: &Outcome, own_deadline: Instant) -> bool {
+        let has_longer = !self.led && own_deadline >= self.deadline + PROGRESS_EVERY;
+        has_longer
+            && match done.error_kind() {
+                Some(ErrorKind::BudgetExhausted) => true,
+                // A device that was given its time and said nothing is silent for everyone.
+                Some(ErrorKind::Timeout) => Instant::now() >= self.deadline,
+                _ => false,
+            }
     }
 }

@@ -1,7 +1,7 @@
 //! What each actor lets tests, status and metrics see.
 
 use crate::clock;
-use crate::driver::{DriverError, Identity};
+use crate::driver::{DriverError, Hearing, Identity};
 use crate::model::{LinkState, TagId, Timestamp, UnitId};
 
 /// A failure and when it happened.
@@ -72,6 +72,8 @@ pub struct LinkReport {
     pub slices: Vec<SliceReport>,
     /// Tags that can't be read as defined, or are refused by the device.
     pub quarantined: Vec<(TagId, DriverError)>,
+    /// How much of the device's conditions the present session knows.
+    pub hearing: Hearing,
     /// Times the session was opened.
     pub opened: u64,
     /// Times the poller was restarted after a panic.
@@ -92,6 +94,7 @@ impl Default for LinkReport {
             units: Vec::new(),
             slices: Vec::new(),
             quarantined: Vec::new(),
+            hearing: Hearing::default(),
             opened: 0,
             restarts: 0,
             lost: 0,

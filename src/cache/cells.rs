@@ -19,7 +19,6 @@ const COLUMN_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Content {
     pub(super) value: Value,
     pub(super) quality: Quality,
-    /// Set for streamed samples alone.
     pub(super) source: Option<Timestamp>,
 }
 

@@ -23,6 +23,19 @@ pub struct Since {
     pub lost: u64,
     /// The position was another run's: nothing can be said of what came between.
     pub other_run: bool,
+    /// Tags that are not followed: one cursor goes through [`POSITION_GROUPS_MAX`] groups.
+    pub left_out: usize,
+}
+
+/// What is asked for, by where it is.
+#[derive(Default)]
+struct Question {
+    groups: BTreeMap<u32, Asked>,
+    /// Groups that tags between two have left: their positions are needed again when the tags
+    /// are placed.
+    between: BTreeSet<u32>,
+    /// Tags of more groups than a cursor goes through.
+    left_out: usize,
 }
 
 /// The asked tags of one group.
@@ -70,8 +83,7 @@ impl TagCache {
     #[must_use]
     pub fn positions(&self, ids: &[TagId]) -> Positions {
         let next_group = self.groups.read().next_id();
-        let asked = self.asked(ids).0;
-        let at = asked.into_iter().map(|(id, asked)| (id, asked.now())).collect();
+        let at = self.asked(ids).groups.into_iter().map(|(id, asked)| (id, asked.now())).collect();
         Positions { run: self.run, next_group, at }
     }
 
@@ -81,11 +93,12 @@ impl TagCache {
     /// and is not in it start from now.
     #[must_use]
     pub fn read_since(&self, ids: &[TagId], from: &Positions, limit: usize) -> Since {
-        if from.run != self.run {
-            return Since { next: self.positions(ids), other_run: true, ..Since::default() };
-        }
         let next_group = self.groups.read().next_id();
-        let (asked, between) = self.asked(ids);
+        let Question { groups: asked, between, left_out } = self.asked(ids);
+        if from.run != self.run {
+            let next = self.positions(ids);
+            return Since { next, other_run: true, left_out, ..Since::default() };
+        }
         let mut gathering = Gathering::new(limit);
         for (_, asked) in asked.iter().filter(|(id, _)| is_new(**id, from)) {
             self.gather_left(asked, from, &mut gathering);
@@ -105,14 +118,13 @@ impl TagCache {
             }
         }
         let next = Positions { run: self.run, next_group, at };
-        Since { samples, next, lost, other_run: false }
+        Since { samples, next, lost, other_run: false, left_out }
     }
 
-    /// Sorts tags by the group they are in, and names the groups that tags between two have
-    /// left: their positions are needed again when the tags are placed.
-    fn asked(&self, ids: &[TagId]) -> (BTreeMap<u32, Asked>, BTreeSet<u32>) {
-        let mut asked: BTreeMap<u32, Asked> = BTreeMap::new();
-        let mut between = BTreeSet::new();
+    /// Sorts tags by the group they are in.
+    fn asked(&self, ids: &[TagId]) -> Question {
+        let mut question = Question::default();
+        let Question { groups: asked, between, left_out } = &mut question;
         for id in ids {
             let Some(entry) = self.slots.read(*id) else { continue };
             let Some(place) = &entry.place else {
@@ -121,6 +133,7 @@ impl TagCache {
             };
             let group = &place.group;
             if asked.len() == POSITION_GROUPS_MAX && !asked.contains_key(&group.id) {
+                *left_out += 1;
                 continue;
             }
             let new = || Asked { group: Arc::clone(group), columns: Vec::new() };
@@ -130,7 +143,7 @@ impl TagCache {
             asked.columns.sort_unstable();
             asked.columns.dedup();
         }
-        (asked, between)
+        question
     }
 
     /// Gathers what tags got, since the position, in a group they have left.
@@ -232,6 +245,22 @@ mod tests {
         assert_eq!((since.lost, since.samples.len()), (2 * (20 - 13), 3));
         let since = cache.read_since(&IDS[..2], &since.next, 1000);
         assert_eq!((since.lost, since.samples.len()), (0, 2 * 13 - 3));
+    }
+
+    #[test]
+    fn tags_of_more_groups_than_a_cursor_holds_are_counted() {
+        let cache = cache();
+        let ids: Vec<TagId> = (0..1030).map(TagId).collect();
+        let mut writers: Vec<_> = ids.chunks(1).map(|id| cache.scan_group(id)).collect();
+        let positions = cache.positions(&ids);
+        for writer in &mut writers {
+            writer.append(Timestamp::from_millis(1), &row(1)[..1]);
+        }
+        let since = cache.read_since(&ids, &positions, 2000);
+        assert_eq!((since.samples.len(), since.left_out), (1024, 6));
+        assert_eq!(cache.read_since(&ids[1000..], &positions, 2000).left_out, 0);
+        let other = super::super::TagCache::new(CacheLimits::default()).positions(&[]);
+        assert_eq!(cache.read_since(&ids, &other, 10).left_out, 6);
     }
 
     #[test]

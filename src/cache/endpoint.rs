@@ -83,6 +83,11 @@ impl TagCache {
         self.shelf(endpoint).conditions.lock().put(event);
     }
 
+    /// Takes these for all the conditions of an endpoint: others are over.
+    pub fn replace_conditions(&self, endpoint: &EndpointName, all: Vec<ConditionEvent>) {
+        self.shelf(endpoint).conditions.lock().replace(all);
+    }
+
     /// Gives an endpoint's conditions that are active or want attention, by source and name.
     #[must_use]
     pub fn conditions(&self, endpoint: &EndpointName) -> Vec<ConditionEvent> {

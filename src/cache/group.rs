@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::bytes::{Bytes, Held, Purpose};
 use super::cells::{Cells, Content};
 use super::codes::{CELL, Codes};
-use super::lines::{RawSample, ScanRing};
+use super::lines::{Clocks, RawSample, ScanRing};
 use super::past::Columns;
 use super::protocol::{ATTEMPTS, Native, count, index};
 use super::raw::{NO_SOURCE, Raw, Span};
@@ -27,6 +27,15 @@ pub(super) enum Way {
     Scan,
     /// One by one.
     Stream,
+}
+
+/// What rings a group is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One ring of rows.
+    Rows(Clocks),
+    /// A ring per tag.
+    Singles,
 }
 
 pub(super) enum Rings {
@@ -57,15 +66,15 @@ impl Group {
     /// than `floor`.
     pub(super) fn new(
         id: u32,
-        way: Way,
+        form: Form,
         tags: &[TagId],
         rows: usize,
         floor: i64,
         bytes: &Arc<Bytes>,
     ) -> Self {
-        let rings = match way {
-            Way::Scan => Rings::Scan(ScanRing::new(tags.len(), rows)),
-            Way::Stream => Rings::Stream(
+        let rings = match form {
+            Form::Rows(clocks) => Rings::Scan(ScanRing::new(tags.len(), rows, clocks)),
+            Form::Singles => Rings::Stream(
                 tags.iter().map(|_| (StreamRing::new(rows), AtomicU64::new(NEVER))).collect(),
             ),
         };
@@ -80,14 +89,14 @@ impl Group {
             upto: AtomicI64::new(floor),
             written: AtomicBool::new(true),
             held: Mutex::new(Some(
-                bytes.hold(Purpose::Rings, bytes_when_full(way, tags.len(), rows)),
+                bytes.hold(Purpose::Rings, bytes_when_full(form, tags.len(), rows)),
             )),
         }
     }
 
     /// Becomes its writer where it has none, and is just these tags.
-    pub(super) fn claim(&self, way: Way, tags: &[TagId]) -> bool {
-        self.way() == way
+    pub(super) fn claim(&self, form: Form, tags: &[TagId]) -> bool {
+        self.can_hold(form)
             && *self.tags == *tags
             && self.gone.iter().all(|gone| !gone.load(Ordering::Relaxed))
             // What the writer before stored must be seen by the next.
@@ -101,6 +110,17 @@ impl Group {
 
     pub(super) fn is_written(&self) -> bool {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Tells whether its rings keep all that rings of this form keep.
+    fn can_hold(&self, form: Form) -> bool {
+        match (&self.rings, form) {
+            (Rings::Scan(ring), Form::Rows(clocks)) => {
+                clocks == Clocks::Ours || ring.clocks() == clocks
+            }
+            (Rings::Stream(_), Form::Singles) => true,
+            _ => false,
+        }
     }
 
     pub(super) fn way(&self) -> Way {
@@ -296,10 +316,10 @@ impl Group {
 }
 
 /// Gives the bytes that the rings of a group take once they are full.
-pub(super) fn bytes_when_full(way: Way, width: usize, rows: usize) -> u64 {
-    match way {
-        Way::Scan => ScanRing::<Native>::bytes_when_full(width, rows),
-        Way::Stream => count(width) * StreamRing::<Native>::bytes_when_full(rows),
+fn bytes_when_full(form: Form, width: usize, rows: usize) -> u64 {
+    match form {
+        Form::Rows(clocks) => ScanRing::<Native>::bytes_when_full(width, rows, clocks),
+        Form::Singles => count(width) * StreamRing::<Native>::bytes_when_full(rows),
     }
 }
 
@@ -307,8 +327,8 @@ pub(super) fn bytes_when_full(way: Way, width: usize, rows: usize) -> u64 {
 const ROWS_MIN: usize = 13;
 
 /// Gives how many rows fit into `room` bytes, `wanted` at most.
-pub(super) fn rows_that_fit(way: Way, width: usize, wanted: usize, room: u64) -> usize {
-    let full = bytes_when_full(way, width, wanted).max(1);
+pub(super) fn rows_that_fit(form: Form, width: usize, wanted: usize, room: u64) -> usize {
+    let full = bytes_when_full(form, width, wanted).max(1);
     if full <= room {
         return wanted;
     }

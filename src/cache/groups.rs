@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::TagCache;
 use super::bytes::Purpose;
-use super::group::{Group, Way, rows_that_fit};
+use super::group::{Form, Group, rows_that_fit};
+use super::lines::Clocks;
 use super::past::{Columns, Origin};
 use super::protocol::{count, index};
 use super::slots::{Entry, Left, Place};
@@ -93,7 +94,7 @@ impl TagCache {
     /// in the same order get their group back once its writer is dropped.
     #[must_use]
     pub fn scan_group(self: &Arc<Self>, tags: &[TagId]) -> ScanWriter {
-        ScanWriter::new(Arc::clone(self), self.group(Way::Scan, tags))
+        ScanWriter::new(Arc::clone(self), self.group(Form::Rows(Clocks::Ours), tags))
     }
 
     /// Makes the writer of tags that stream, one by one.
@@ -101,21 +102,21 @@ impl TagCache {
     /// A tag moves here as it does to a scan group.
     #[must_use]
     pub fn stream_group(self: &Arc<Self>, tags: &[TagId]) -> StreamWriter {
-        StreamWriter::new(Arc::clone(self), self.group(Way::Stream, tags))
+        StreamWriter::new(Arc::clone(self), self.group(Form::Singles, tags))
     }
 
-    fn group(&self, way: Way, tags: &[TagId]) -> Arc<Group> {
+    pub(super) fn group(&self, form: Form, tags: &[TagId]) -> Arc<Group> {
         let mut groups = self.groups.write();
-        if let Some(group) = groups.live.iter().find(|group| group.claim(way, tags)) {
+        if let Some(group) = groups.live.iter().find(|group| group.claim(form, tags)) {
             return Arc::clone(group);
         }
         let floor = self.clear_out(&mut groups, tags);
-        let wanted = match way {
-            Way::Scan => self.limits.rows_per_group,
-            Way::Stream => self.limits.samples_per_stream,
+        let wanted = match form {
+            Form::Rows(_) => self.limits.rows_per_group,
+            Form::Singles => self.limits.samples_per_stream,
         };
-        let rows = rows_that_fit(way, tags.len(), wanted, self.bytes.room(Purpose::Rings));
-        let group = Arc::new(Group::new(groups.next_id, way, tags, rows, floor, &self.bytes));
+        let rows = rows_that_fit(form, tags.len(), wanted, self.bytes.room(Purpose::Rings));
+        let group = Arc::new(Group::new(groups.next_id, form, tags, rows, floor, &self.bytes));
         groups.next_id += 1;
         groups.live.push(Arc::clone(&group));
         // A reader that finds a tag's new place must find the group too.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::lines::ScanRing;
+use super::lines::{Clocks, ScanRing};
 use super::protocol::{Memory, Word, count};
 use super::raw::{NO_SOURCE, Raw, Span};
 use super::stream::StreamRing;
@@ -72,6 +72,9 @@ fn assert_whole(raw: &Raw) {
     for (nth, ((time, bits), code)) in raw.times.iter().zip(&raw.bits).zip(&raw.codes).enumerate() {
         let row = raw.first + count(nth);
         assert_eq!((*time, *bits, *code), content(row), "torn row {row}");
+        if let Some(source) = raw.source.get(nth).filter(|source| **source != NO_SOURCE) {
+            assert_eq!(*source, time - 1, "torn row {row}");
+        }
     }
 }
 
@@ -86,10 +89,10 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 /// The slots are full, so each further row overwrites one that the reader may be copying.
 fn scan_ring<M: Memory>() {
     explore(|| {
-        let ring = Arc::new(ScanRing::<M>::new(1, 3));
+        let ring = Arc::new(ScanRing::<M>::new(1, 3, Clocks::Both));
         let append = |ring: &ScanRing<M>, row| {
             let (time, bits, code) = content(row);
-            ring.append(time, std::iter::once((bits, code)));
+            ring.append(time, std::iter::once((bits, code)), std::iter::once(time - 1));
         };
         let slots = ring.head().slots();
         (0..slots).for_each(|row| append(&ring, row));
@@ -102,6 +105,7 @@ fn scan_ring<M: Memory>() {
         assert_whole(&raw);
         if let Some(sample) = ring.latest(0) {
             assert_eq!((sample.time, sample.bits, sample.code), content(sample.row));
+            assert_eq!(sample.source, sample.time - 1, "the device's time of another row");
         }
         thread.join().unwrap();
     });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::TagCache;
 use super::group::{Group, Rings};
+use super::lines::Clocks;
 use super::raw::{Raw, Span};
 use crate::model::{Column, Pages, Quality, ScanPage, StreamPage, Timestamp, Value, Window};
 
@@ -47,12 +48,13 @@ impl TagCache {
         let width = group.tags.len();
         let next = at.next.entry(group.id).or_insert_with(|| vec![0; width]);
         match &group.rings {
-            Rings::Scan(_) => {
+            Rings::Scan(ring) if ring.clocks() == Clocks::Ours => {
                 if let Some(page) = self.take_rows(group, next, &mut pages.lost) {
                     pages.scans.push(page);
                 }
             }
-            Rings::Stream(_) => {
+            // Rows that share one time only are a page; a device's own times go tag by tag.
+            Rings::Scan(_) | Rings::Stream(_) => {
                 for ((column, tag), next) in group.tags.iter().enumerate().zip(next) {
                     let end = group.readable(column).end;
                     if end == *next {

@@ -16,9 +16,12 @@ const LIMITS: CacheLimits =
 const IDS: [TagId; 8] =
     [TagId(0), TagId(1), TagId(2), TagId(3), TagId(4), TagId(5), TagId(6), TagId(7)];
 
+/// Value, quality and the device's own time.
+type Reading = (Value, Quality, Option<i64>);
+
 #[derive(Debug, Clone)]
 enum Step {
-    Scan { first: bool, gap_ns: i64, readings: Vec<(Value, Quality)> },
+    Scan { first: bool, gap_ns: i64, readings: Vec<Reading> },
     Stream { tag: u32, gap_ns: i64, value: Value, quality: Quality, source: Option<i64> },
     Outage { way: u8, keep: LastValue },
     Regroup { turn: usize },
@@ -43,8 +46,8 @@ fn quality() -> impl Strategy<Value = Quality> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let readings = proptest::collection::vec((value(), quality()), 3);
     let source = proptest::option::of(any::<i64>());
+    let readings = proptest::collection::vec((value(), quality(), source.clone()), 3);
     prop_oneof![
         8 => (any::<bool>(), -2..9_i64, readings)
             .prop_map(|(first, gap_ns, readings)| Step::Scan { first, gap_ns, readings }),
@@ -100,6 +103,8 @@ impl Bench {
             read_lost: 0,
         };
         bench.regroup(0);
+        // Where the first group's tags are moved, for the device's times: before it counts.
+        bench.scan(true, &vec![(Value::Null, Quality::GOOD, Some(1)); 3]);
         bench.take();
         bench
     }
@@ -131,14 +136,20 @@ impl Bench {
         before.push(kept.sample);
     }
 
-    fn scan(&mut self, first: bool, readings: &[(Value, Quality)]) {
+    /// The first group's device gives times of its own, the second's doesn't.
+    fn scan(&mut self, first: bool, readings: &[Reading]) {
         let at = Timestamp::from_nanos(self.now_ns);
+        let row: Vec<_> = readings.iter().map(|(value, q, _)| (value.clone(), *q)).collect();
+        let given = |source: Option<i64>| {
+            source.filter(|s| first && *s != i64::MIN).map(Timestamp::from_nanos)
+        };
+        let sources: Vec<_> = readings.iter().map(|(_, _, source)| given(*source)).collect();
         let (one, two, _) = self.writers.as_mut().unwrap();
         let writer = if first { one } else { two };
-        writer.append(at, readings);
+        writer.append_sourced(at, &row, &sources);
         let ids = writer.tags().to_vec();
-        for (id, (value, quality)) in ids.into_iter().zip(readings) {
-            self.note(id, value.clone(), *quality, None);
+        for ((id, (value, quality)), source) in ids.into_iter().zip(row).zip(sources) {
+            self.note(id, value, quality, source);
         }
     }
 
@@ -188,6 +199,8 @@ impl Bench {
         for page in streams {
             self.pages.entry(page.tag).or_default().extend(page.window.iter());
         }
+        // A tag whose device got times of its own comes in both ways at once.
+        self.pages.values_mut().for_each(|all| all.sort_by_key(|sample| sample.received_ts));
     }
 
     fn read(&mut self, limit: usize) -> usize {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::lines::{LINE_ROWS, Sink};
+use crate::model::Timestamp;
 
 /// Which rows of a ring are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,11 @@ pub(super) enum Span {
 
 /// Says that a sample has no source time.
 pub(super) const NO_SOURCE: i64 = i64::MIN;
+
+/// Gives the device's time that a word stands for.
+pub(super) fn source_ts(word: i64) -> Option<Timestamp> {
+    (word != NO_SOURCE).then(|| Timestamp::from_nanos(word))
+}
 
 /// Columns of equal length (`source` may be empty), oldest first; row `first` leads.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +80,10 @@ impl Sink for Raw {
         self.codes.extend_from_slice(&codes);
     }
 
+    fn sources(&mut self, times: &[i64; LINE_ROWS]) {
+        self.source.extend_from_slice(times);
+    }
+
     fn times(&mut self, times: impl Iterator<Item = i64>) {
         self.times.extend(times);
     }
@@ -82,6 +92,7 @@ impl Sink for Raw {
         let wanted = skipped + gone..skipped + length;
         cut(&mut self.bits, &wanted);
         cut(&mut self.codes, &wanted);
+        cut(&mut self.source, &wanted);
         cut(&mut self.times, &(gone..length));
     }
 }

@@ -6,7 +6,7 @@ use super::TagCache;
 use super::codes::CELL;
 use super::group::{Group, Rings};
 use super::past::Past;
-use super::raw::{Raw, Span};
+use super::raw::{NO_SOURCE, Raw, Span, source_ts};
 use crate::model::{Quality, Sample, TagId, Timestamp, Window};
 
 /// Tags of a scan group that are copied before the writer is looked at again.
@@ -164,11 +164,12 @@ impl TagCache {
     fn snapshot_rows(&self, group: &Group, each: &mut impl FnMut(TagId, &Latest)) {
         let Rings::Scan(ring) = &group.rings else { return };
         let mut run = [(0_u64, 0_u8); RUN];
+        let mut sources = [NO_SOURCE; RUN];
         for (nth, ids) in group.tags.chunks(RUN).enumerate() {
             let first = nth * RUN;
-            let copied = ring.latest_run(first, &mut run);
+            let copied = ring.latest_run(first, &mut run, &mut sources);
             let seen_uptime_ms = group.seen_uptime_ms(first);
-            let Some((_, time, _)) = copied.filter(|_| seen_uptime_ms.is_some()) else {
+            let Some(time) = copied.filter(|_| seen_uptime_ms.is_some()) else {
                 ids.iter().enumerate().filter(|(c, _)| group.has(first + c)).for_each(|(_, id)| {
                     self.show(*id, each);
                 });
@@ -183,7 +184,8 @@ impl TagCache {
                 },
                 seen_uptime_ms,
             };
-            for ((column, id), (bits, code)) in ids.iter().enumerate().zip(&run) {
+            let readings = run.iter().zip(&sources);
+            for ((column, id), ((bits, code), source)) in ids.iter().enumerate().zip(readings) {
                 if !group.has(first + column) {
                     continue;
                 }
@@ -191,6 +193,7 @@ impl TagCache {
                     Some((kind, quality)) if *code != CELL => {
                         latest.sample.value = kind.value(*bits);
                         latest.sample.quality = quality;
+                        latest.sample.source_ts = source_ts(*source);
                         each(*id, &latest);
                     }
                     _ => self.show(*id, each),

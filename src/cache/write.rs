@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use super::TagCache;
 use super::cells::Content;
 use super::codes::{CELL, Kind};
-use super::group::{Group, Rings};
-use super::lines::LINE_ROWS;
+use super::group::{Form, Group, Rings};
+use super::lines::{Clocks, LINE_ROWS};
 use super::protocol::count;
 use super::raw::NO_SOURCE;
 use super::stream::source_fits;
@@ -70,9 +70,36 @@ impl ScanWriter {
     /// `received` becomes later than the row before where it is not; a tag without a reading
     /// gets Null and Bad.
     pub fn append(&mut self, received: Timestamp, readings: &[(Value, Quality)]) {
-        self.append_row(received, readings);
+        self.append_sourced(received, readings, &[]);
+    }
+
+    /// Appends one row as [`ScanWriter::append`] does, with the device's own time of each
+    /// reading that has one.
+    ///
+    /// From the first such row on they are kept beside the values, eight bytes a sample.
+    pub fn append_sourced(
+        &mut self,
+        received: Timestamp,
+        readings: &[(Value, Quality)],
+        sources: &[Option<Timestamp>],
+    ) {
+        if sources.iter().any(Option::is_some) {
+            self.make_room_for_sources();
+        }
+        self.append_row(received, readings, sources);
         self.group.has_seen();
         self.cache.changed.notify_waiters();
+    }
+
+    /// Moves the tags to a ring that keeps both times, within the limit of memory; what they
+    /// have got so far stays readable.
+    fn make_room_for_sources(&mut self) {
+        let Rings::Scan(ring) = &self.group.rings else { return };
+        if ring.clocks() == Clocks::Ours {
+            self.group.release();
+            let tags = Arc::clone(&self.group.tags);
+            self.group = self.cache.group(Form::Rows(Clocks::Both), &tags);
+        }
     }
 
     /// Appends the edge of an outage: one row, however often the outage is reported.
@@ -85,11 +112,16 @@ impl ScanWriter {
             return;
         }
         let row: Vec<_> = edges.into_iter().map(|edge| (edge.value, edge.quality)).collect();
-        self.append_row(at, &row);
+        self.append_row(at, &row, &[]);
         self.cache.changed.notify_waiters();
     }
 
-    fn append_row(&mut self, received: Timestamp, readings: &[(Value, Quality)]) {
+    fn append_row(
+        &mut self,
+        received: Timestamp,
+        readings: &[(Value, Quality)],
+        sources: &[Option<Timestamp>],
+    ) {
         let Self { cache, group } = self;
         let Rings::Scan(ring) = &group.rings else { return };
         let row = ring.head().next_row();
@@ -103,20 +135,22 @@ impl ScanWriter {
                     return (bits, code);
                 }
             }
-            let content = Content { value: value.clone(), quality: *quality, source: None };
+            let source = sources.get(column).copied().flatten();
+            let content = Content { value: value.clone(), quality: *quality, source };
             group.cells.put(column, row, oldest, content);
             (row, CELL)
         };
+        let given = sources.iter().map(|given| given.map_or(NO_SOURCE, Timestamp::nanos));
         let width = group.tags.len();
         if row + 1 == ring.head().slots() {
             cache.outlive_past(group, 0..width);
         }
         if readings.len() >= width {
-            ring.append(time, readings.iter().take(width).enumerate().map(encode));
+            ring.append(time, readings.iter().take(width).enumerate().map(encode), given);
         } else {
             let none = (Value::Null, Quality::BAD);
             let padded = readings.iter().chain(std::iter::repeat(&none));
-            ring.append(time, padded.take(width).enumerate().map(encode));
+            ring.append(time, padded.take(width).enumerate().map(encode), given);
         }
         group.has_got(time);
         if row % count(LINE_ROWS) == 0 {
@@ -253,7 +287,7 @@ impl TagCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::CacheLimits;
+    use crate::cache::{CacheLimits, TakenUpTo};
 
     const LOST: Quality = Quality::UNCERTAIN_LAST_USABLE;
     const IDS: [TagId; 2] = [TagId(1), TagId(2)];
@@ -351,6 +385,62 @@ mod tests {
         assert_eq!(latest(&cache, IDS[1]), (Value::Null, Quality::BAD));
         writer.append(at(2), &[one.clone(), one.clone(), (Value::I64(3), Quality::GOOD)]);
         assert_eq!(latest(&cache, IDS[1]), one);
+    }
+
+    #[test]
+    fn a_scanned_sample_keeps_the_time_the_device_gave_it() {
+        let cache = TagCache::new(CacheLimits::default());
+        let mut taken = TakenUpTo::default();
+        cache.take_pages(&mut taken);
+        let mut writer = cache.scan_group(&IDS);
+        let row = |n| [(Value::I64(n), Quality::GOOD), (Value::text("run"), Quality::GOOD)];
+        writer.append(at(1), &row(1));
+        let positions = cache.positions(&IDS);
+        writer.append_sourced(at(2), &row(2), &[Some(at(-7)), None]);
+        writer.append_sourced(at(3), &row(3), &[None, Some(at(4))]);
+        writer.append_sourced(at(4), &row(4), &[Some(at(-7)), Some(at(-8))]);
+        let given = [None, Some(at(-7)), None, Some(at(-7))];
+        assert_eq!(cache.window_last(IDS[0], 10).source, given);
+        assert_eq!(cache.window_last(IDS[1], 2).source, [Some(at(4)), Some(at(-8))]);
+        let newest = |id| cache.latest(id).unwrap().sample.source_ts;
+        assert_eq!((newest(IDS[0]), newest(IDS[1])), (Some(at(-7)), Some(at(-8))));
+        let mut shown = Vec::new();
+        cache.snapshot(&mut |_, latest| shown.push(latest.sample.source_ts));
+        assert_eq!(shown, [Some(at(-7)), Some(at(-8))]);
+        let since = cache.read_since(&IDS[..1], &positions, 10).samples;
+        assert!(since.iter().map(|(_, sample)| sample.source_ts).eq(given[1..].iter().copied()));
+        let pages = cache.take_pages(&mut taken);
+        let stored = pages.streams.iter().find(|page| page.tag == IDS[0]).unwrap();
+        assert_eq!((&stored.window.source[..], pages.lost), (&given[1..], 0));
+        assert_eq!(pages.scans[0].received, [at(1)]);
+    }
+
+    #[test]
+    fn a_device_without_times_of_its_own_pays_nothing_and_one_with_them_eight_bytes() {
+        let limits = CacheLimits { rows_per_group: 69, ..CacheLimits::default() };
+        let bytes = |sources: &[Option<Timestamp>]| {
+            let cache = TagCache::new(limits);
+            let ids: Vec<TagId> = (0..100).map(TagId).collect();
+            let mut writer = cache.scan_group(&ids);
+            let row = vec![(Value::F64(1.0), Quality::GOOD); 100];
+            (0..140).for_each(|second| writer.append_sourced(at(second), &row, sources));
+            cache.bytes()
+        };
+        // 70 slots of 100 tags: lines of 64 bytes for seven, and a time for each row.
+        assert_eq!(bytes(&[]), 10 * 100 * 64 + 70 * 8);
+        assert_eq!(bytes(&[Some(at(0)); 100]) - bytes(&[None; 100]), 70 * 100 * 8);
+    }
+
+    #[test]
+    fn a_group_keeps_its_room_for_sources_when_its_writer_comes_back() {
+        let cache = TagCache::new(CacheLimits::default());
+        let row = vec![(Value::I64(1), Quality::GOOD); 2];
+        cache.scan_group(&IDS).append_sourced(at(1), &row, &[Some(at(0)); 2]);
+        let before = cache.bytes();
+        let mut again = cache.scan_group(&IDS);
+        again.append_sourced(at(2), &row, &[Some(at(1)); 2]);
+        assert_eq!(cache.window_last(IDS[0], 9).source, [Some(at(0)), Some(at(1))]);
+        assert_eq!(cache.bytes(), before);
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ pub(super) struct Addresses {
     pub(super) opcua_url: String,
     pub(super) modbus: SocketAddr,
     pub(super) mc: SocketAddr,
+    pub(super) s7: SocketAddr,
 }
 
 /// Writes the file.
@@ -27,7 +28,7 @@ pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
 }
 
 fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
-    let Addresses { opcua_url, modbus, mc } = at;
+    let Addresses { opcua_url, modbus, mc, s7 } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
     writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
@@ -46,7 +47,12 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     writeln!(out, "[[endpoints]]\nname = \"capper\"\nprotocol = \"mc\"")?;
     writeln!(out, "host = \"{}\"\nport = {}\nplctype = \"Q\"", mc.ip(), mc.port())?;
     writeln!(out, "scan_ms = 1000")?;
-    tags(out, faults, |place| matches!(place, Place::McWords { .. } | Place::McBit { .. }))
+    tags(out, faults, |place| matches!(place, Place::McWords { .. } | Place::McBit { .. }))?;
+    writeln!(out, "\n# The palletiser's Siemens controller: S7 communication.")?;
+    writeln!(out, "[[endpoints]]\nname = \"palletiser\"\nprotocol = \"s7\"")?;
+    writeln!(out, "host = \"{}\"\nport = {}\nslot = 2", s7.ip(), s7.port())?;
+    writeln!(out, "scan_ms = 1000")?;
+    tags(out, faults, |place| matches!(place, Place::S7 { .. }))
 }
 
 fn tags(
@@ -97,6 +103,7 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
         Place::McBit { device, number } => {
             writeln!(out, "ref = \"{device}{number}\"\ntype = \"bool\"")
         }
+        Place::S7 { address } => writeln!(out, "ref = \"{address}\""),
         Place::Bit { unit, table, address } => {
             writeln!(out, "ref = \"{}:{address}\"", table.word())?;
             unit_key(out, unit)?;
@@ -159,6 +166,7 @@ mod tests {
             opcua_url: "opc.tcp://127.0.0.1:4840/".to_owned(),
             modbus: "127.0.0.1:1502".parse().unwrap(),
             mc: "127.0.0.1:5007".parse().unwrap(),
+            s7: "127.0.0.1:1102".parse().unwrap(),
         };
         toml(&at, faults).parse().unwrap()
     }
@@ -200,6 +208,7 @@ mod tests {
         assert_eq!(endpoints[1]["name"].as_str(), Some("filler"));
         assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
         assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
+        assert_eq!(endpoints[3]["port"].as_integer(), Some(1102));
     }
 
     #[test]

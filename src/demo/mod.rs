@@ -16,6 +16,8 @@ mod plant;
 mod points;
 mod process;
 mod rng;
+mod s7;
 
 pub use faults::{Fault, by_name, list};
 pub use plant::{DemoError, DemoPlant, start};
+pub use points::ranges;

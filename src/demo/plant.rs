@@ -1,7 +1,7 @@
 //! The demo as a whole: its servers and the task that moves the line.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::frame::{FRAME_S, Frame, Line};
 use super::mc;
 use super::modbus::{self, Memory};
 use super::opcua::{self, Nodes};
+use super::s7;
 use crate::clock;
 
 /// The servers get this long to close their sessions.
@@ -59,11 +60,13 @@ pub async fn start(
     let modbus = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let opcua = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let mc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let s7 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let opcua_port = opcua.local_addr()?.port();
     let at = Addresses {
         opcua_url: format!("opc.tcp://127.0.0.1:{opcua_port}/"),
         modbus: modbus.local_addr()?,
         mc: mc.local_addr()?,
+        s7: s7.local_addr()?,
     };
     let (server, nodes) = opcua::build(opcua_port, pki_dir).map_err(DemoError::Server)?;
 
@@ -84,6 +87,12 @@ pub async fn start(
     tasks.spawn(until(ending.clone(), async move {
         if let Err(error) = modbus::serve(modbus, images).await {
             tracing::error!(%error, "simulated Modbus server ended");
+        }
+    }));
+    let palletiser = s7::serve(s7, shown.clone());
+    tasks.spawn(until(ending.clone(), async move {
+        if let Err(error) = palletiser.await {
+            tracing::error!(%error, "simulated Siemens controller ended");
         }
     }));
     tasks.spawn(until(ending.clone(), async move {
@@ -129,16 +138,16 @@ async fn run(
 }
 
 impl DemoPlant {
-    /// Gives the Modbus TCP server's address; units 1 to 3 are behind it.
+    /// Gives each server's endpoint name, with its protocol and place.
     #[must_use]
-    pub fn modbus_addr(&self) -> SocketAddr {
-        self.at.modbus
-    }
-
-    /// Gives the OPC UA server's endpoint URL.
-    #[must_use]
-    pub fn opcua_url(&self) -> &str {
-        &self.at.opcua_url
+    pub fn servers(&self) -> Vec<(&'static str, String)> {
+        let Addresses { opcua_url, modbus, mc, s7 } = &self.at;
+        vec![
+            ("line1-opcua", format!("OPC UA at {opcua_url}")),
+            ("filler", format!("Modbus TCP at {modbus}, units 1 to 3")),
+            ("capper", format!("Mitsubishi MC 3E at {mc}")),
+            ("palletiser", format!("S7 communication at {s7}, rack 0, slot 2")),
+        ]
     }
 
     /// Gives the faults that are at work, or will be.
@@ -183,14 +192,14 @@ mod tests {
     async fn the_line_moves_behind_its_sockets_and_ends_when_told() {
         let pki = tempfile::tempdir().unwrap();
         let plant = start(&[], 1, pki.path()).await.unwrap();
-        let address = plant.modbus_addr();
+        let address = plant.at.modbus;
         let mut meter = tcp::connect_slave(address, Slave(2)).await.unwrap();
         let first = meter.read_input_registers(20, 8).await.unwrap().unwrap();
         // It comes to an end as soon as the meter has moved, however long that takes.
         while meter.read_input_registers(20, 8).await.unwrap().unwrap() == first {
             tokio::task::yield_now().await;
         }
-        assert!(plant.opcua_url().starts_with("opc.tcp://127.0.0.1:"));
+        assert_eq!(plant.servers().len(), plant.config_toml().matches("[[endpoints]]").count());
         plant.stop().await;
         assert!(tcp::connect_slave(address, Slave(2)).await.is_err());
     }

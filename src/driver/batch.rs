@@ -78,6 +78,16 @@ pub struct RawBlock {
     pub received_ts: Timestamp,
 }
 
+/// How much of a device's conditions a session knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hearing {
+    /// Those it was told of; there may be others.
+    #[default]
+    Partial,
+    /// Each one, and every change: what it was not told of is not active.
+    Whole,
+}
+
 /// Everything that came in with one acquisition.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -89,6 +99,9 @@ pub struct Batch {
     pub types: Vec<(TagId, Arc<str>)>,
     /// States of conditions.
     pub conditions: Vec<ConditionEvent>,
+    /// How much of the conditions is known from now on, where that has changed; with
+    /// [`Hearing::Whole`], `conditions` are all of them.
+    pub hearing: Option<Hearing>,
     /// Samples known to be lost on the way, by a queue's overflow for instance.
     pub lost: u64,
 }
@@ -100,6 +113,7 @@ impl Batch {
         self.blocks.clear();
         self.types.clear();
         self.conditions.clear();
+        self.hearing = None;
         self.lost = 0;
     }
 }

@@ -122,6 +122,12 @@ impl DriverError {
         self
     }
 
+    /// Gives what is wrong with what to do about it, for a row that has place for one text.
+    #[must_use]
+    pub fn with_hint(&self) -> String {
+        if self.hint.is_empty() { self.message.clone() } else { format!("{self}; {}", self.hint) }
+    }
+
     /// Tells whether the session survives.
     #[must_use]
     pub fn reaction(&self) -> Reaction {

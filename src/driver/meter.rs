@@ -215,6 +215,28 @@ impl Toll {
         Ok(())
     }
 
+    /// Tells whether the next message would have to wait for the calls' share, so that work which
+    /// can go on later lets others have the device meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BudgetExhausted`] where the wait would pass the deadline.
+    pub fn must_wait(&self, deadline: Instant) -> Result<bool, DriverError> {
+        let wait = match self.purpose {
+            Purpose::Scan => Duration::ZERO,
+            Purpose::Demand => self.meter.wait_for_demand(),
+        };
+        if !wait.is_zero() && Instant::now() + wait > deadline {
+            return Err(DriverError::budget_exhausted());
+        }
+        Ok(!wait.is_zero())
+    }
+
+    /// Tells whether two are the same account.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.spent, &other.spent)
+    }
+
     /// Counts messages that can't wait for the budget: connection set-up and keep-alives.
     pub fn record(&self, messages: u32) {
         self.spent.fetch_add(messages, Relaxed);

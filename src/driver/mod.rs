@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use ask::{Ask, BrowseNode, HistoryPage, Identity, NodeReading, Reply};
-pub use batch::{Batch, BlockData, BlockRef, RawBlock, Reading};
+pub use batch::{Batch, BlockData, BlockRef, Hearing, RawBlock, Reading};
 pub use error::{DriverError, ErrorKind, Reaction};
 pub use keys::Keys;
 pub use meter::{Meter, MeterReport, Purpose, Toll};
@@ -85,6 +85,9 @@ pub struct PlanReport {
 pub enum Asking<'a> {
     /// It needs the session for itself: nothing else runs meanwhile.
     Here(BoxFuture<'a, Result<Reply, DriverError>>),
+    /// As `Here`, for so long as the budget allows: with `None` it lets the scans go on, and
+    /// asked again on the same account it goes on where it stopped.
+    InTurns(BoxFuture<'a, Result<Option<Reply>, DriverError>>),
     /// The protocol multiplexes: it may run beside scans and other asks.
     Beside(BoxFuture<'static, Result<Reply, DriverError>>),
 }

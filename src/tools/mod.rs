@@ -21,6 +21,7 @@ mod plant_overview;
 mod protocols;
 mod provenance;
 mod roadmap;
+mod s7;
 mod tag;
 mod thresholds;
 mod values;
@@ -52,6 +53,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<modbus::ReadCoils>(),
     define::<modbus::ReadDiscrete>(),
     define::<modbus::Health>(),
+    define::<s7::CpuInfo>(),
+    define::<s7::ReadArea>(),
+    define::<s7::ReadDb>(),
+    define::<s7::ReadMany>(),
     define::<mc::CpuStatus>(),
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),

@@ -89,3 +89,25 @@ async fn every_command_has_help_and_no_panic_leaves_a_trace() {
     }
     assert!(!collector.log().contains("panicked"), "{}", collector.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_a_watch_can_not_follow_are_counted_and_not_passed_over() {
+    // A scan class each makes a group each; the device need not answer.
+    let device = Device::start().await;
+    let mut endpoint = Endpoint::modbus("plc", device.port);
+    for nth in 0..1030 {
+        let scan = format!("scan_ms = {}", 3_600_000 + nth);
+        endpoint = endpoint.tag(&format!("t/{nth}"), &format!("holding:{nth}"), &scan);
+    }
+    let collector = Collector::start(&plant(&[endpoint])).await;
+    let client = collector.agent().await;
+    let watch = serde_json::json!({"pattern": "t/*", "wait_ms": 0});
+    let watch = client.call("tag_watch", watch).await.good();
+    assert_eq!(
+        (&watch["not_followed"], &watch["provenance"]["truncated"]),
+        (&6.into(), &true.into())
+    );
+    let few = serde_json::json!({"pattern": "t/1*", "wait_ms": 0});
+    let few = client.call("tag_watch", few).await.good();
+    assert!(few["not_followed"].is_null() && few["provenance"]["truncated"] == false, "{few}");
+}

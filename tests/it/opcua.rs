@@ -187,6 +187,33 @@ async fn node_opcua_reads_within_its_limits_and_shows_its_conditions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conditions_that_are_subscribed_answer_from_the_cache_and_follow_the_server() {
+    let server = peer::node_opcua();
+    let endpoint = node_endpoint(&server).tag("level", "ns=1;s=Tank.Level", "");
+    let (_collector, client) = with(endpoint).await;
+    good_tags(&client, &["level"]).await;
+    let ask = json!({"node_id": "ns=1;s=Tank", "depth": 1});
+    // The level swings through all limits in about 13 s.
+    let mut seen = [false, false];
+    eventually("the level alarm comes and goes without a question", async || {
+        let alarms = client.call("opcua_read_alarms", ask.clone()).await.good();
+        (alarms["conditions"] == "subscribed").then_some(())?;
+        // Nothing but the look for alarm-like nodes goes to the server.
+        assert!(alarms["provenance"]["device_requests"].as_u64() <= Some(3), "{alarms}");
+        let active = alarms["active_alarms"].as_array().unwrap().clone();
+        let level = active.iter().any(|a| a["browse_name"] == "LevelAlarm");
+        seen[usize::from(level)] = true;
+        seen.iter().all(|seen| *seen).then_some(())
+    })
+    .await;
+    let mut now = ask.clone();
+    now["max_age_s"] = json!(0);
+    let now = client.call("opcua_read_alarms", now).await.good();
+    assert_eq!(now["conditions"], "read", "{now}");
+    assert!(now["provenance"]["device_requests"].as_u64() > Some(3), "{now}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_opcua_link_that_breaks_shows_it_and_comes_back() {
     let server = peer::asyncua();
     let line = Counter::before(server.port, Framing::OpcUa).await;

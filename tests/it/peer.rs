@@ -114,6 +114,15 @@ pub(crate) fn modbus_serial() -> Peer {
     })
 }
 
+/// python-snap7: an S7 controller with DB1, DB2 and 512 bytes of the other areas.
+pub(crate) fn snap7() -> Peer {
+    Peer::on_free_port("snap7", |port| {
+        let mut words = python("s7", "s7_snap7_server.py");
+        words.extend(["--port".to_owned(), port.to_string()]);
+        words
+    })
+}
+
 /// A Mitsubishi controller written from the public specification, apart from our codec; `fault`
 /// is how it sends its answers: `none`, `split`, `glue`, `half` or `rst`.
 pub(crate) fn mc_sim(fault: &str) -> Peer {
@@ -264,7 +273,8 @@ mod tests {
 
     #[test]
     fn every_server_starts() {
-        for peer in [pymodbus(), modbus_serial(), asyncua(), node_opcua(), mc_sim("none")] {
+        for peer in [pymodbus(), modbus_serial(), asyncua(), node_opcua(), snap7(), mc_sim("none")]
+        {
             assert!(std::net::TcpStream::connect(("127.0.0.1", peer.port)).is_ok());
         }
         assert!(pymodbus_rtu().near.exists());

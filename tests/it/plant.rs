@@ -38,6 +38,12 @@ impl Endpoint {
         Self::new(name, "modbus", &place)
     }
 
+    /// A Siemens controller on 127.0.0.1, scanned five times a second.
+    pub(crate) fn s7(name: &str, port: u16) -> Self {
+        let place = format!("host = \"127.0.0.1\"\nport = {port}\nscan_ms = 200");
+        Self::new(name, "s7", &place)
+    }
+
     /// A Mitsubishi controller on 127.0.0.1, scanned five times a second.
     pub(crate) fn mc(name: &str, port: u16) -> Self {
         let place = format!("host = \"127.0.0.1\"\nport = {port}\nscan_ms = 200");

@@ -10,23 +10,29 @@ use crate::peer;
 use crate::plant::{Endpoint, plant};
 use crate::sdk::{Sdk, SdkClient};
 
-/// For each tool: right arguments, a pointer into the answer and the value there, wrong arguments.
-fn cases() -> Vec<(&'static str, Value, &'static str, Value, Value)> {
+/// A tool, right arguments, a pointer into the answer and the value there, wrong arguments.
+type Case = (&'static str, Value, &'static str, Value, Value);
+
+fn cases() -> Vec<Case> {
+    [fieldbus(), controllers(), tags()].concat()
+}
+
+/// The tools of Modbus and OPC UA.
+fn fieldbus() -> Vec<Case> {
     let sum = json!({"addresses": [100], "thresholds": {"100": {"alarm_high": 100}}});
     let health =
         json!({"node_ids": ["ns=2;s=Zoo.U16"], "thresholds": {"ns=2;s=Zoo.U16": {"warn_high": 1}}});
     let node = json!({"node_id": "ns=2;s=Zoo.F32"});
     let bad_node = json!({"node_id": "ns=2;q=1"});
     let some = |n: &str| json!({"node_id": n, "samples": 2, "interval_ms": 50});
-    let unknown = json!({"no_such_argument": 1});
     vec![
-        ("protocols_supported", json!({}), "/tool", json!("ot-aiops"), unknown.clone()),
+        ("protocols_supported", json!({}), "/tool", json!("ot-aiops"), unknown()),
         ("modbus_read_holding", json!({"address": 9}), "/raw_registers/0", json!(9), json!({})),
         ("modbus_read_input", json!({"address": 1}), "/decoded/0", json!(65534), json!({})),
         ("modbus_read_coils", json!({"address": 1}), "/bits/0", json!(false), json!({})),
         ("modbus_read_discrete", json!({"address": 1}), "/bits/0", json!(true), json!({})),
         ("modbus_health_summary", sum, "/overall", json!("alarm"), json!({"addresses": "x"})),
-        ("opcua_server_info", json!({}), "/namespaces/2", json!("urn:sim"), unknown.clone()),
+        ("opcua_server_info", json!({}), "/namespaces/2", json!("urn:sim"), unknown()),
         ("opcua_browse", json!({}), "/nodes/0/node_id", json!("i=85"), bad_node.clone()),
         ("opcua_read_node", node, "/value", json!(1.5), bad_node.clone()),
         (
@@ -40,6 +46,56 @@ fn cases() -> Vec<(&'static str, Value, &'static str, Value, Value)> {
         ("opcua_read_alarms", json!({}), "/endpoint", json!("srv"), bad_node.clone()),
         ("health_summary", health, "/overall", json!("warn"), json!({"node_ids": 7})),
         ("anomaly_scan", some("ns=2;s=Zoo.F32"), "/mean", json!(1.5), bad_node),
+    ]
+}
+
+fn unknown() -> Value {
+    json!({"no_such_argument": 1})
+}
+
+/// The tools of the controllers' own protocols.
+fn controllers() -> Vec<Case> {
+    vec![
+        ("s7_cpu_info", json!({}), "/slot", json!(1), unknown()),
+        (
+            "s7_read_area",
+            json!({"area": "M", "dtype": "REAL", "start": 10}),
+            "/items/0/value",
+            json!(2.5),
+            json!({"area": "T", "dtype": "REAL", "start": 10}),
+        ),
+        (
+            "s7_read_db",
+            json!({"db": 1, "dtype": "INT", "start": 4}),
+            "/items/0/value",
+            json!(-7),
+            json!({"db": 1, "dtype": "INT", "start": -2}),
+        ),
+        (
+            "s7_read_many",
+            json!({"addresses": ["DB1,X10.3"]}),
+            "/items/0/value",
+            json!(true),
+            json!({"addresses": []}),
+        ),
+        ("mc_cpu_status", json!({}), "/cpu_type", json!("Q03UDVCPU"), unknown()),
+        ("mc_read_words", json!({"headdevice": "D100"}), "/words/0", json!(1234), json!({})),
+        ("mc_read_bits", json!({"headdevice": "M10"}), "/bits/0", json!(true), json!({})),
+        (
+            "mc_read_many",
+            json!({"word_devices": ["D101"]}),
+            "/words/0/value",
+            json!(-5),
+            json!({"word_devices": 7}),
+        ),
+        ("ethernetip_status", json!({}), "/implemented", json!(false), unknown()),
+        ("ethercat_status", json!({}), "/implemented", json!(false), unknown()),
+    ]
+}
+
+/// The tools of tags and endpoints, whatever their protocol.
+fn tags() -> Vec<Case> {
+    vec![
         ("tag_find", json!({"text": "nine"}), "/tags/0/tag", json!("nine"), json!({"limit": -1})),
         ("tag_read", json!({"tags": ["nine"]}), "/items/0/value", json!(9), json!({"tags": [1]})),
         ("tag_history", json!({"tag": "nine", "since": "-1h"}), "/tag", json!("nine"), json!({})),
@@ -86,16 +142,19 @@ fn cases() -> Vec<(&'static str, Value, &'static str, Value, Value)> {
             json!({"tags": []}),
         ),
         ("endpoint_status", json!({"endpoint": "plc"}), "", Value::Null, json!({"endpoint": "x"})),
-        ("plant_overview", json!({}), "", Value::Null, unknown),
+        ("plant_overview", json!({}), "", Value::Null, unknown()),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
+    let (s7, mc) = (peer::snap7(), peer::mc_sim("none"));
     let config = plant(&[
         Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
         Endpoint::opcua("srv", opcua.port, "/sim"),
+        Endpoint::s7("press", s7.port),
+        Endpoint::mc("capper", mc.port),
     ]);
     let collector = Collector::start(&config).await;
     good_tags(&collector.agent().await, &["nine"]).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryFutureExt;
 use futures::future::BoxFuture;
 use ractor::ActorRef;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -47,7 +48,12 @@ impl PollerState {
         if let Some(error) = self.resting_error(&demand.ask, now) {
             return demand.answer(Err(error));
         }
-        if !self.link.meter.has_room_for_demand() {
+        let pause = self.link.meter.wait_for_demand();
+        if !pause.is_zero() {
+            // One that was begun and can't be ended in time: its maker hears which of the two.
+            if demand.toll.spent() > 0 && now + pause + LEAST >= demand.deadline {
+                return demand.answer(Err(DriverError::budget_exhausted()));
+            }
             return self.waiting.push_front(demand);
         }
         if !self.ensure_open(Some(&demand.toll)).await {
@@ -85,18 +91,26 @@ impl PollerState {
         let unit = unit_of(&demand.ask);
         let cut_off = demand.deadline + GRACE;
         let (ask, toll) = (demand.ask.clone(), demand.toll.clone());
-        let (here, beside) = match driver.ask(ask, toll, demand.deadline) {
-            Asking::Beside(answer) => (None, Some(answer)),
-            Asking::Here(answer) => {
-                (self.cancel.run_until_cancelled(timeout_at(cut_off, answer)).await, None)
-            }
-        };
+        let mut beside = None;
+        let turn: BoxFuture<'_, Result<Option<Reply>, DriverError>> =
+            match driver.ask(ask, toll, demand.deadline) {
+                Asking::Here(answer) => Box::pin(answer.map_ok(Some)),
+                Asking::InTurns(answer) => answer,
+                Asking::Beside(answer) => {
+                    beside = Some(answer);
+                    Box::pin(std::future::ready(Ok(None)))
+                }
+            };
+        let turned = self.cancel.run_until_cancelled(timeout_at(cut_off, turn)).await;
         if let Some(answer) = beside {
             return self.run_beside(demand, answer, me.clone());
         }
-        let result = match here {
+        let result = match turned {
             None => Err(super::closing()),
-            Some(Ok(result)) => result,
+            // Its next turn comes first among the calls, once there is budget for it.
+            Some(Ok(Ok(None))) => return self.waiting.push_front(demand),
+            Some(Ok(Ok(Some(reply)))) => Ok(reply),
+            Some(Ok(Err(error))) => Err(error),
             Some(Err(_)) => Err(silent()),
         };
         match &result {

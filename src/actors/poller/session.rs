@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::CLOSE_MAX;
-use super::state::PollerState;
+use super::state::{PollerState, Probe};
 use crate::actors::observed::Fault;
 use crate::cache::LastValue;
 use crate::clock;
-use crate::driver::{Cadence, DriverError, ErrorKind, Purpose, Reaction, Toll};
+use crate::driver::{Cadence, DriverError, ErrorKind, Hearing, Purpose, Reaction, Toll};
 use crate::model::{LinkState, Quality, UnitId};
 
 /// Connecting, logging in and reading limits may take this long; a TLS or OPC UA handshake
@@ -41,12 +41,14 @@ impl PollerState {
         if !wants_session || !self.ensure_open(None).await {
             return;
         }
-        // By when they were ready, not due: units that all were dead would else come before their
-        // neighbours, one timeout after the other.
-        let polled = self.slices.iter().enumerate().filter(|(_, s)| !s.is_pushed());
-        let ready = polled.map(|(at, s)| (self.ready_at(s), at)).filter(|(ready, _)| *ready <= now);
-        if let Some((_, at)) = ready.min() {
-            self.scan(at).await;
+        // Connecting took a while, and what is ready now may be more urgent.
+        let began = Instant::now();
+        let Some(at) = self.most_urgent(began) else { return };
+        let is_probe = self.slices.get(at).is_some_and(|s| self.is_probe(s));
+        self.scan(at).await;
+        if is_probe {
+            let ended = Instant::now();
+            self.probed = Some(Probe { ended, took: ended - began });
         }
     }
 
@@ -133,8 +135,14 @@ impl PollerState {
         for block in self.batch.blocks.drain(..) {
             self.cache.put_block(self.link.name(), block);
         }
-        for condition in self.batch.conditions.drain(..) {
-            self.cache.put_condition(self.link.name(), condition);
+        let conditions = self.batch.conditions.drain(..);
+        if self.batch.hearing == Some(Hearing::Whole) {
+            self.cache.replace_conditions(self.link.name(), conditions.collect());
+        } else {
+            conditions.for_each(|event| self.cache.put_condition(self.link.name(), event));
+        }
+        if let Some(hearing) = self.batch.hearing {
+            self.link.publish(|report| report.hearing = hearing);
         }
         let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
         // A new session wakes us before anything has come: that proves nothing.
@@ -259,6 +267,7 @@ impl PollerState {
     pub(crate) async fn close_session(&mut self) {
         self.beside.abort_all();
         self.is_open = false;
+        self.link.publish(|report| report.hearing = Hearing::Partial);
         if let Some(driver) = &mut self.driver {
             let deadline = Instant::now() + CLOSE_MAX;
             if timeout_at(deadline, driver.close(deadline)).await.is_err() {

@@ -33,6 +33,8 @@ pub(crate) struct SliceState {
     place: HashMap<TagId, usize>,
     conditioners: Vec<Conditioner>,
     row: Vec<(Value, Quality)>,
+    /// The device's own times of the row.
+    sources: Vec<Option<Timestamp>>,
     began: Option<Instant>,
     real_ms: Option<f64>,
     scans: u64,
@@ -62,6 +64,7 @@ impl SliceState {
             place,
             conditioners,
             row,
+            sources: Vec::new(),
             began: None,
             real_ms: None,
             scans: 0,
@@ -103,6 +106,8 @@ impl SliceState {
                 self.row.clear();
                 // A tag the driver gave no reading for is Bad, never the value of the scan before.
                 self.row.resize(self.slice.tags.len(), (Value::Null, Quality::BAD));
+                self.sources.clear();
+                self.sources.resize(self.slice.tags.len(), None);
                 let mut received = None;
                 for reading in readings.drain(..) {
                     let Some(at) = self.place.get(&reading.tag).copied() else { continue };
@@ -112,8 +117,12 @@ impl SliceState {
                     {
                         *cell = c.condition(reading.value, reading.quality);
                     }
+                    if let Some(source) = self.sources.get_mut(at) {
+                        *source = reading.source_ts;
+                    }
                 }
-                writer.append(received.unwrap_or_else(clock::now), &self.row);
+                let received = received.unwrap_or_else(clock::now);
+                writer.append_sourced(received, &self.row, &self.sources);
             }
             Writer::Stream(writer) => {
                 writer.confirm();
@@ -156,5 +165,35 @@ impl SliceState {
             scans: self.scans,
             stretched: self.stretched,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheLimits;
+    use crate::driver::SliceId;
+    use crate::model::UnitId;
+
+    #[tokio::test]
+    async fn a_polled_reading_keeps_the_time_its_device_gave_it() {
+        let cache = TagCache::new(CacheLimits::default());
+        let tags = vec![TagId(1), TagId(2)];
+        let cadence = Cadence::Polled { scan_ms: 1000 };
+        let (id, unit) = (SliceId(0), UnitId::default());
+        let slice = Slice { id, unit, cadence, tags: tags.clone(), requests: 1 };
+        let mut state = SliceState::new(slice, &cache, 0);
+        let at = Timestamp::from_millis;
+        let reading = |tag, source_ts| Reading {
+            tag,
+            value: Value::I64(7),
+            quality: Quality::GOOD,
+            source_ts,
+            received_ts: at(5000),
+        };
+        // The second tag's clock gives nothing, and the order is the device's.
+        state.take(&mut vec![reading(tags[1], None), reading(tags[0], Some(at(4200)))]);
+        let source = |id| cache.latest(id).unwrap().sample.source_ts;
+        assert_eq!((source(tags[0]), source(tags[1])), (Some(at(4200)), None));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,12 +20,23 @@ use crate::clock;
 use crate::driver::{Ask, Batch, Driver, DriverError, Planned};
 use crate::model::{Quality, TagId, UnitId};
 
+/// Scans that leave no time at all let a unit that failed be tried this often all the same: as
+/// often as the longest back-off has it.
+const PROBES_YIELD_MAX: Duration = Duration::from_secs(30);
+
 /// A unit that failed and is left alone.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     pub(crate) backoff: Backoff,
     pub(crate) until: Option<Instant>,
     pub(crate) fault: Option<Fault>,
+}
+
+/// An attempt at a unit that failed before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    pub(crate) ended: Instant,
+    pub(crate) took: Duration,
 }
 
 /// A message that is sent after a pause.
@@ -49,6 +61,8 @@ pub(crate) struct PollerState {
     pub(crate) has_progressed: bool,
     pub(crate) retry: Rest,
     pub(crate) units: HashMap<UnitId, Rest>,
+    /// When a unit that failed was tried last, and how long that took.
+    pub(crate) probed: Option<Probe>,
     /// Questions that got no answer, of units that are scanned.
     pub(crate) resting_asks: HashMap<Ask, Rest>,
     pub(crate) slices: Vec<SliceState>,
@@ -78,6 +92,7 @@ impl PollerState {
             has_progressed: false,
             retry: Rest::default(),
             units: HashMap::new(),
+            probed: None,
             resting_asks: HashMap::new(),
             slices: Vec::new(),
             rejected: None,
@@ -167,10 +182,44 @@ impl PollerState {
         self.units.get(&unit).and_then(|rest| rest.until).is_some_and(|until| now < until)
     }
 
-    /// Gives when a polled slice may be read: when it is due, and its unit no longer rests.
-    pub(crate) fn ready_at(&self, s: &SliceState) -> Instant {
+    /// Gives when a polled slice wants to be read: when it is due, and its unit no longer rests.
+    pub(crate) fn wanted_at(&self, s: &SliceState) -> Instant {
         let rest = self.units.get(&s.slice.unit).and_then(|rest| rest.until);
         rest.map_or(s.due, |until| until.max(s.due))
+    }
+
+    /// Gives when a polled slice may be read. What tries a unit that failed waits, after another
+    /// one has, as long as that took: however many are dead, those that answer keep half of the
+    /// time.
+    pub(crate) fn ready_at(&self, s: &SliceState) -> Instant {
+        let wanted = self.wanted_at(s);
+        match self.probed {
+            Some(probed) if self.is_probe(s) && self.has_live_units() => {
+                wanted.max(probed.ended + probed.took)
+            }
+            _ => wanted,
+        }
+    }
+
+    /// Tells whether reading it tries a unit that failed before.
+    pub(crate) fn is_probe(&self, s: &SliceState) -> bool {
+        self.units.contains_key(&s.slice.unit)
+    }
+
+    fn has_live_units(&self) -> bool {
+        self.slices.iter().any(|s| !s.is_pushed() && !self.is_probe(s))
+    }
+
+    /// Picks the polled slice to be read now: one of a unit that answers before one that tries a
+    /// unit that failed, unless none of these has had a turn for long.
+    ///
+    /// By when they wanted it, not by when they were due: units that all were dead would else
+    /// come before their neighbours, one timeout after the other.
+    pub(crate) fn most_urgent(&self, now: Instant) -> Option<usize> {
+        let yields = self.probed.is_some_and(|probed| now < probed.ended + PROBES_YIELD_MAX);
+        let polled = self.slices.iter().enumerate().filter(|(_, s)| !s.is_pushed());
+        let ready = polled.filter(|(_, s)| self.ready_at(s) <= now);
+        ready.map(|(at, s)| (yields && self.is_probe(s), self.wanted_at(s), at)).min().map(|m| m.2)
     }
 
     /// Gives when there is something to do next.

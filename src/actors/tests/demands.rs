@@ -137,3 +137,66 @@ async fn an_idle_connection_is_closed_and_opened_again_for_the_next_call() {
     assert_eq!(device.seen(), SETUP + 1);
     assert_eq!(ask(&link, block(1, 0), 10).await.unwrap().requests, SETUP + 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn scans_go_on_while_a_call_of_many_requests_waits_for_its_budget() {
+    let device = device("turns");
+    let mut spec = spec("turns", &[1]);
+    spec.budget = Budget::default();
+    let rig = Rig::start(&[spec]).await;
+    ms(1000).await;
+    let (link, scans) = (rig.link("turns"), rig.scans("turns", 0));
+    let refs: Vec<Arc<str>> = (0..22).map(|n| n.to_string().into()).collect();
+    // Two of the burst, and then four a second.
+    let answer = ask(&link, Ask::Read { refs, unit: None }, 10).await.unwrap();
+    assert_eq!(answer.requests, 22);
+    let scans = rig.scans("turns", 0) - scans;
+    assert!((48..=52).contains(&scans), "{scans} scans in five seconds");
+    assert_eq!(link.report().slices[0].stretched, 0);
+    assert_eq!(u64::from(device.seen()), link.meter.report().sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_more_requests_than_its_deadline_has_budget_for_says_so() {
+    let mut spec = spec("short", &[1]);
+    spec.budget = Budget::default();
+    let rig = Rig::start(&[spec]).await;
+    let refs: Vec<Arc<str>> = (0..100).map(|n| n.to_string().into()).collect();
+    let failed = ask(&rig.link("short"), Ask::Read { refs, unit: None }, 10).await;
+    assert_eq!(kind(failed), ErrorKind::BudgetExhausted);
+    assert!(ask(&rig.link("short"), block(1, 0), 10).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joined_a_call_that_had_too_little_time_gets_a_chance_of_its_own() {
+    // The calls' share has room, and the scans have used up the rest.
+    let mut slow = spec("poor", &[1]);
+    let budget = Budget { requests_per_s: 0.2, burst: 1, connections: 1, on_demand_share: 1.0 };
+    slow.budget = budget;
+    let rig = Rig::start(&[slow, spec("late", &[])]).await;
+    ms(100).await;
+    let link = rig.link("poor");
+    let (led, joined) = tokio::join!(ask(&link, block(1, 7), 1), ask(&link, block(1, 7), 30));
+    assert_eq!(kind(led), ErrorKind::BudgetExhausted);
+    assert_eq!(joined.unwrap().requests, 1);
+    // A device that answers later than the first call's time.
+    let device = device("late");
+    device.answer_ms.store(6000, SeqCst);
+    let link = rig.link("late");
+    let (led, joined) = tokio::join!(ask(&link, block(1, 7), 1), ask(&link, block(1, 7), 30));
+    assert_eq!(kind(led), ErrorKind::Timeout);
+    assert!(joined.is_ok(), "{joined:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_unit_is_asked_once_for_all_who_wait_however_long_they_would() {
+    let device = device("mute");
+    device.dead.lock().insert(UnitId(9));
+    let rig = Rig::start(&[spec("mute", &[1])]).await;
+    ms(500).await;
+    let link = rig.link("mute");
+    let before = link.meter.report().sent_on_demand;
+    let answers = join_all((0..30).map(|nth| ask(&link, block(9, 1), 5 + nth))).await;
+    assert!(answers.into_iter().all(|answer| kind(answer) == ErrorKind::Timeout));
+    assert_eq!(link.meter.report().sent_on_demand - before, 1);
+}

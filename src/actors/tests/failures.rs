@@ -25,6 +25,48 @@ async fn a_dead_unit_leaves_its_neighbours_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_dead_units_leave_the_live_one_its_scans_and_are_all_tried_in_turn() {
+    let device = device("many");
+    device.dead.lock().extend((2..=20).map(UnitId));
+    let mut spec = spec("many", &(1..=20).collect::<Vec<u8>>());
+    for tag in &mut spec.tags {
+        Arc::make_mut(tag).scan = ScanClass { scan_ms: 1000 };
+    }
+    let rig = Rig::start(&[spec]).await;
+    // The first round finds out who is dead, a second each.
+    ms(20_000).await;
+    let before = rig.scans("many", 0);
+    ms(120_000).await;
+    let scans = rig.scans("many", 0) - before;
+    assert!(scans >= 115, "{scans} of 120");
+    let failures = || {
+        let units = rig.link("many").report().units;
+        assert_eq!(units.len(), 19);
+        let all = units.iter().map(|unit| unit.failures);
+        (all.clone().min().unwrap(), all.max().unwrap())
+    };
+    let (least, most) = failures();
+    assert!(least >= 4 && most <= least + 1, "{least} to {most}");
+    device.dead.lock().clear();
+    // Nineteen turns, each with as long a pause after it at most.
+    ms(62_000).await;
+    assert!(rig.link("many").report().units.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn scans_that_take_all_the_time_let_a_dead_unit_come_back() {
+    let device = device("busy");
+    device.answer_ms.store(150, SeqCst);
+    device.dead.lock().insert(UnitId(2));
+    let rig = Rig::start(&[spec("busy", &[1, 2])]).await;
+    ms(60_000).await;
+    assert_eq!(rig.quality("busy/2"), Some(Quality::BAD_NO_COMMUNICATION));
+    device.dead.lock().clear();
+    ms(62_000).await;
+    assert_eq!(rig.quality("busy/2"), Some(Quality::GOOD));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_link_keeps_its_values_as_the_last_usable_ones() {
     let device = device("lost");
     let rig = Rig::start(&[spec("lost", &[1])]).await;

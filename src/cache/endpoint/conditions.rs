@@ -31,6 +31,12 @@ impl Conditions {
         }
     }
 
+    /// Takes these for all there are.
+    pub(super) fn replace(&mut self, all: Vec<ConditionEvent>) {
+        self.kept.clear();
+        all.into_iter().for_each(|event| self.put(event));
+    }
+
     pub(super) fn all(&self) -> Vec<ConditionEvent> {
         let mut all: Vec<_> = self.kept.values().map(|(_, event)| event.clone()).collect();
         all.sort_by(|a, b| {
@@ -76,6 +82,15 @@ mod tests {
         conditions.put(event(1, Some(false), false));
         conditions.put(event(2, Some(false), false));
         assert!(conditions.all().is_empty());
+    }
+
+    #[test]
+    fn what_a_whole_account_does_not_name_is_over() {
+        let mut conditions = Conditions::default();
+        conditions.put(event(1, Some(true), true));
+        conditions.replace(vec![event(2, Some(true), true)]);
+        let left: Vec<_> = conditions.all().into_iter().map(|event| event.id.condition).collect();
+        assert_eq!(left, ["2".into()]);
     }
 
     #[test]

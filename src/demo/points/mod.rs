@@ -5,6 +5,7 @@
 mod capper;
 mod filler;
 mod nodes;
+mod palletiser;
 mod registers;
 
 pub(crate) use registers::PACKER as PACKER_UNIT;
@@ -111,6 +112,11 @@ pub(crate) enum Place {
         /// The bit.
         number: u32,
     },
+    /// A value of the Siemens controller, by an address that names its type: `DB10,REAL0`.
+    S7 {
+        /// The address.
+        address: &'static str,
+    },
     /// One bit of a register.
     RegisterBit {
         /// The unit.
@@ -179,7 +185,13 @@ impl Table {
 
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
-    nodes::POINTS.iter().chain(filler::POINTS).chain(registers::POINTS).chain(capper::POINTS)
+    let machines = [filler::POINTS, registers::POINTS, capper::POINTS, palletiser::POINTS];
+    nodes::POINTS.iter().chain(machines.into_iter().flatten())
+}
+
+/// Gives each tag with the least and the most it ever shows while nothing is wrong with it.
+pub fn ranges() -> impl Iterator<Item = (String, (f64, f64))> {
+    all().map(|point| (format!("{PREFIX}{}", point.name), point.range))
 }
 
 /// Reads every sensor once.
@@ -294,6 +306,7 @@ mod tests {
                     .map(|word| format!("{device}{}", number + word))
                     .collect(),
                 Place::McBit { device, number } => vec![format!("{device}{number}")],
+                Place::S7 { address } => vec![address.to_owned()],
                 Place::RegisterBit { unit, table, address, bit } => {
                     vec![format!("{unit} {} {address}.{bit}", table.word())]
                 }

@@ -9,6 +9,8 @@ mod driver;
 mod errors;
 mod frame;
 mod plan;
+#[cfg(test)]
+mod recorded;
 mod scan;
 mod session;
 mod settings;

@@ -159,6 +159,7 @@ impl Plant {
     async fn ask(&mut self, ask: Ask) -> Result<Reply, DriverError> {
         match self.driver.ask(ask, self.toll.clone(), soon()) {
             Asking::Here(answer) => answer.await,
+            Asking::InTurns(answer) => answer.await.map(Option::unwrap),
             Asking::Beside(answer) => answer.await,
         }
     }

@@ -8,20 +8,17 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::address::{self, ADDRESSES, Area, Point};
-use super::memory::Memory;
-use super::plan::{self, Group, Holes, Request};
-use super::scan::{self, Outcome, Pass};
+use super::call::Call;
+use super::plan::{self, Group, Holes, Memory, Request, Span};
+use super::scan::{self, Outcome, Pass, Points};
 use super::session::Session;
 use super::settings::{Line, unit_fault};
 use crate::clock;
 use crate::driver::{
     Ask, Asking, Batch, BlockRef, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
-    NodeReading, PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
+    PlanReport, Planned, RawBlock, Reading, Reply, ScanCost, Slice, SliceId, Toll,
 };
-use crate::model::{DataType, Quality, Tag, TagId, UnitId, Value, WordOrder};
-
-/// One call reads at most this many addresses, as the reference's bulk read does.
-const READ_REFS_MAX: usize = 100;
+use crate::model::{Tag, TagId, UnitId, Value};
 
 /// One slice is read without a pause, and calls wait for it: so many requests are the default
 /// burst, half a second at the default budget. The rest of a scan is further slices.
@@ -34,6 +31,7 @@ struct Work {
     tags: Vec<TagId>,
     /// By position as `tags`.
     points: Vec<Point>,
+    spans: Vec<Span>,
     groups: Vec<Group>,
     /// What the memory's count was when they were grouped.
     generation: u64,
@@ -42,7 +40,7 @@ struct Work {
 impl Work {
     fn regroup(&mut self, memory: &Memory) {
         let readable =
-            self.points.iter().enumerate().filter(|(_, point)| memory.refusal(point).is_none());
+            self.spans.iter().enumerate().filter(|(_, span)| memory.refusal(span).is_none());
         self.groups = plan::group(readable, memory.holes());
         self.generation = memory.generation();
     }
@@ -63,10 +61,12 @@ fn divide<'a>(
         }
     }
     let work = sorted.into_iter().flat_map(|((unit, scan_ms), mut members)| {
-        members.sort_by_key(|(point, id)| (point.area, point.start, point.width, *id));
-        cut(members).into_iter().map(move |members| {
-            let (points, tags) = members.into_iter().unzip();
-            let mut work = Work { unit, scan_ms, tags, points, groups: Vec::new(), generation: 0 };
+        members.sort_by_key(|(point, id)| (point.span(), *id));
+        cut(&members).into_iter().map(move |members| {
+            let (points, tags): (Vec<Point>, Vec<TagId>) = members.into_iter().unzip();
+            let spans = points.iter().map(Point::span).collect();
+            let (groups, generation) = (Vec::new(), 0);
+            let mut work = Work { unit, scan_ms, tags, points, spans, groups, generation };
             work.regroup(memory);
             work
         })
@@ -76,8 +76,9 @@ fn divide<'a>(
 
 /// Cuts a scan into slices, between requests. What is learnt of the device moves no cut: a tag
 /// that changes its slice changes its ring.
-fn cut(members: Vec<(Point, TagId)>) -> Vec<Vec<(Point, TagId)>> {
-    let groups = plan::group(members.iter().map(|(point, _)| point).enumerate(), &Holes::default());
+fn cut(members: &[(Point, TagId)]) -> Vec<Vec<(Point, TagId)>> {
+    let spans: Vec<Span> = members.iter().map(|(point, _)| point.span()).collect();
+    let groups = plan::group(spans.iter().enumerate(), &Holes::default());
     let slices = groups.chunks(SLICE_REQUESTS_MAX).map(|groups| {
         let positions = groups.iter().flat_map(|group| &group.members);
         positions.filter_map(|position| members.get(*position).copied()).collect()
@@ -113,7 +114,7 @@ pub(super) fn driver(spec: &EndpointSpec) -> Result<Box<dyn Driver>, DriverError
         DriverError::new(ErrorKind::Settings, all.join("; ")).hint("correct these keys")
     })?;
     let (session, memory) = (Session::new(line), Memory::default());
-    Ok(Box::new(Modbus { session, memory, work: Vec::new() }))
+    Ok(Box::new(Modbus { session, memory, work: Vec::new(), call: None }))
 }
 
 fn count(len: usize) -> u32 {
@@ -125,6 +126,8 @@ struct Modbus {
     session: Session,
     memory: Memory,
     work: Vec<Work>,
+    /// A call that waits for its next turn.
+    call: Option<Call>,
 }
 
 #[async_trait]
@@ -161,7 +164,7 @@ impl Driver for Modbus {
         toll: &Toll,
         deadline: Instant,
     ) -> Result<(), DriverError> {
-        let Self { session, memory, work } = self;
+        let Self { session, memory, work, .. } = self;
         let work = usize::try_from(slice.0).ok().and_then(|index| work.get_mut(index));
         let work = work.ok_or_else(|| {
             DriverError::new(ErrorKind::Settings, "the plan has no such slice").hint("plan anew")
@@ -170,28 +173,28 @@ impl Driver for Modbus {
             work.regroup(memory);
         }
         let mut pass = Pass::default();
+        let of = Points { points: &work.points, spans: &work.spans };
         let paying = (toll, deadline);
-        let mut result =
-            scan::run(session, &work.points, &work.groups, memory, &mut pass, paying).await;
+        let mut result = scan::run(session, of, &work.groups, memory, &mut pass, paying).await;
         if result.is_ok()
-            && let Some(position) = memory.due(&work.points, Instant::now())
-            && let Some(point) = work.points.get(position)
+            && let Some(position) = memory.due(&work.spans, Instant::now())
+            && let Some(span) = work.spans.get(position)
         {
-            let again = [Group { request: plan::alone(point), members: vec![position] }];
-            result = scan::run(session, &work.points, &again, memory, &mut pass, paying).await;
+            let again = [Group { span: *span, members: vec![position] }];
+            result = scan::run(session, of, &again, memory, &mut pass, paying).await;
         }
         deliver(work, memory, pass, out);
         result
     }
 
     fn ask(&mut self, ask: Ask, toll: Toll, deadline: Instant) -> Asking<'_> {
+        if let Ask::Read { refs, .. } = ask {
+            return Asking::InTurns(Box::pin(self.read(refs, toll, deadline)));
+        }
         Asking::Here(Box::pin(async move {
             match ask {
                 Ask::Connect => self.session.check().map(|()| Reply::Connected),
                 Ask::Block(at) => self.block(&at, &toll, deadline).await.map(Reply::Block),
-                Ask::Read { refs, .. } => {
-                    self.read(&refs, &toll, deadline).await.map(Reply::Readings)
-                }
                 _ => Err(DriverError::new(
                     ErrorKind::Unsupported,
                     "Modbus has registers and bits, and nothing to browse or listen to",
@@ -209,12 +212,12 @@ impl Driver for Modbus {
 /// Moves what a pass brought into the batch, tag by tag in the slice's order.
 fn deliver(work: &Work, memory: &Memory, pass: Pass, out: &mut Batch) {
     let now = clock::now();
-    let rows = work.tags.iter().zip(&work.points).zip(pass.outcomes);
-    out.readings.extend(rows.filter_map(|((tag, point), outcome)| {
+    let rows = work.tags.iter().zip(&work.spans).zip(pass.outcomes);
+    out.readings.extend(rows.filter_map(|((tag, span), outcome)| {
         let (value, quality, received_ts) = match outcome {
             Some(Outcome::Read(value, quality, at)) => (value, quality, at),
             Some(Outcome::Failed(error, at)) => (Value::Null, error.quality(), at),
-            None => (Value::Null, memory.refusal(point)?.quality(), now),
+            None => (Value::Null, memory.refusal(span)?.quality(), now),
         };
         Some(Reading { tag: *tag, value, quality, source_ts: None, received_ts })
     }));
@@ -262,85 +265,22 @@ impl Modbus {
         }
     }
 
-    /// Reads addresses as `uint16` or `bool`, coalesced; a wrong or refused one fails alone.
+    /// Reads scattered addresses, as far as this turn goes; nothing where more is to be read.
     async fn read(
         &mut self,
-        refs: &[Arc<str>],
-        toll: &Toll,
+        refs: Vec<Arc<str>>,
+        toll: Toll,
         deadline: Instant,
-    ) -> Result<Vec<NodeReading>, DriverError> {
-        if refs.len() > READ_REFS_MAX {
-            let what = format!("{} addresses are more than {READ_REFS_MAX}", refs.len());
-            return Err(DriverError::new(ErrorKind::BadAddress, what).hint("ask in several calls"));
-        }
-        let parsed: Vec<Result<Point, DriverError>> =
-            refs.iter().map(|text| self.parse_ref(text)).collect();
-        let points: Vec<Point> = parsed.iter().flatten().copied().collect();
-        // What a call runs into says nothing of the configured tags: it is not remembered.
-        let mut memory = self.memory.copy_of_holes();
-        let groups = plan::group(points.iter().enumerate(), memory.holes());
-        let mut pass = Pass::default();
-        let paying = (toll, deadline);
-        scan::run(&mut self.session, &points, &groups, &mut memory, &mut pass, paying).await?;
-        let mut outcomes = points.iter().zip(pass.outcomes);
-        let readings = refs.iter().zip(parsed).map(|(item, parsed)| match parsed {
-            Err(error) => failed(item, "", error),
-            Ok(_) => match outcomes.next() {
-                Some((point, Some(outcome))) => reading(item, point, outcome),
-                _ => failed(item, "", DriverError::new(ErrorKind::Protocol, "it was not read")),
-            },
-        });
-        Ok(readings.collect())
-    }
-
-    /// Reads an address with its unit behind an `@`, or of the endpoint's own unit.
-    fn parse_ref(&self, text: &str) -> Result<Point, DriverError> {
-        let line = self.session.line();
-        let (text, unit) = match text.rsplit_once('@') {
-            None => (text, line.unit),
-            Some((text, unit)) => {
-                let unit = unit.trim().parse().map(UnitId).map_err(|_| {
-                    DriverError::new(ErrorKind::BadAddress, "what follows the @ is no unit id")
-                        .hint("write holding:100@3 for unit 3")
-                })?;
-                (text, unit)
-            }
+    ) -> Result<Option<Reply>, DriverError> {
+        let begun = self.call.take().filter(|call| call.is_of(&toll));
+        let mut call = match begun {
+            Some(call) => call,
+            None => Call::new(refs, self.session.line(), &self.memory, toll)?,
         };
-        if let Some(why) = unit_fault(unit, line.route.is_serial_framed()) {
-            return Err(DriverError::new(ErrorKind::BadAddress, why).hint("correct the unit id"));
+        if call.turn(&mut self.session, deadline, SLICE_REQUESTS_MAX).await? {
+            return Ok(Some(Reply::Readings(call.readings())));
         }
-        address::point(address::parse(text)?, DataType::Native, WordOrder::Abcd, unit)
-    }
-}
-
-fn reading(item: &Arc<str>, point: &Point, outcome: Outcome) -> NodeReading {
-    let data_type = match point.shape {
-        address::Shape::Bit | address::Shape::BitOf(_) => "bool",
-        _ => "uint16",
-    };
-    match outcome {
-        Outcome::Failed(error, _) => failed(item, data_type, *error),
-        Outcome::Read(value, quality, received_ts) => NodeReading {
-            item: item.clone(),
-            value,
-            data_type: data_type.into(),
-            quality,
-            source_ts: None,
-            received_ts,
-            error: None,
-        },
-    }
-}
-
-fn failed(item: &Arc<str>, data_type: &str, error: DriverError) -> NodeReading {
-    let quality: Quality = error.quality();
-    NodeReading {
-        item: item.clone(),
-        value: Value::Null,
-        data_type: data_type.into(),
-        quality,
-        source_ts: None,
-        received_ts: clock::now(),
-        error: Some(error),
+        self.call = Some(call);
+        Ok(None)
     }
 }

@@ -1,12 +1,13 @@
 //! Modbus: TCP, RTU on a serial line, and RTU over TCP; function codes 1 to 4.
 //!
 //! Addresses and their types stand in `address`, requests in `plan`, bytes in `frame`, the
-//! connection in `session`, one pass over a plan in `scan`, and what was learnt in `memory`.
+//! connection in `session`, one pass over a plan in `scan`, and calls for scattered addresses in
+//! `call`.
 
 mod address;
+mod call;
 mod driver;
 mod frame;
-mod memory;
 mod plan;
 mod quality;
 mod scan;

@@ -1,13 +1,24 @@
 //! The planner: values to the fewest requests. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::address::{Area, Point};
+use crate::driver::DriverError;
 use crate::model::UnitId;
+use crate::plan;
 
-/// So many unreadable stretches are remembered per unit and area; a device with more of them is
-/// asked in vain now and then, and its memory stays bounded.
-const HOLES_MAX: usize = 4096;
+/// What one request reads from: an area of a unit.
+pub(super) type Bank = (UnitId, Area);
+
+/// Values to read, or what one request reads.
+pub(super) type Span = plan::Span<Bank>;
+
+/// What is read at once, with the values it brings.
+pub(super) type Group = plan::Group<Bank>;
+
+/// What the devices have refused so far.
+pub(super) type Holes = plan::Holes<Bank>;
+
+/// What the driver has learnt of its devices, for as long as it lives.
+pub(super) type Memory = plan::Memory<Bank, DriverError>;
 
 /// One read of one area of one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,122 +35,32 @@ impl Request {
     pub(super) fn end(&self) -> u32 {
         u32::from(self.start) + u32::from(self.count)
     }
-}
 
-/// A request with the values it brings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) request: Request,
-    /// Positions among the points it was planned for, by address.
-    pub(super) members: Vec<usize>,
-}
-
-/// A stretch of addresses: first, and the one after the last.
-pub(super) type Stretch = (u32, u32);
-
-/// What the device has refused so far.
-///
-/// A hole is a stretch that no request may cover as a whole. An empty one is a seam: no request
-/// may reach over it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Holes {
-    known: BTreeMap<(UnitId, Area), BTreeSet<Stretch>>,
-}
-
-impl Holes {
-    /// Remembers a hole.
-    pub(super) fn learn(&mut self, unit: UnitId, area: Area, hole: Stretch) {
-        let known = self.known.entry((unit, area)).or_default();
-        if known.len() < HOLES_MAX {
-            known.insert(hole);
-        }
+    /// Makes the request that reads a span; none where it lies beyond the last address.
+    pub(super) fn of(span: &Span) -> Option<Self> {
+        let (unit, area) = span.area;
+        let start = u16::try_from(span.start).ok()?;
+        let count = u16::try_from(span.width).ok()?;
+        Some(Self { unit, area, start, count })
     }
+}
 
-    /// Forgets every hole that touches a stretch which has turned out to be readable.
-    pub(super) fn forget(&mut self, unit: UnitId, area: Area, readable: Stretch) {
-        if let Some(known) = self.known.get_mut(&(unit, area)) {
-            known.retain(|(from, to)| *to <= readable.0 || *from >= readable.1);
-        }
-    }
-
-    /// Tells whether a request over this stretch is known to be refused.
-    pub(super) fn refuse(&self, unit: UnitId, area: Area, (start, end): Stretch) -> bool {
-        let Some(known) = self.known.get(&(unit, area)) else { return false };
-        known.range((start, 0)..(end, 0)).any(|(from, to)| {
-            let seam = from == to;
-            if seam { *from > start } else { *to <= end }
-        })
+impl Point {
+    /// Gives the registers or bits it is made of.
+    pub(super) fn span(&self) -> Span {
+        let (start, width) = (u32::from(self.start), u32::from(self.width));
+        Span { area: (self.unit, self.area), start, width }
     }
 }
 
 /// Groups values into the fewest requests that keep the limits, split no value and cover no hole.
 ///
 /// A gap of any size is bridged where it fits: 125 registers cost a device hardly more than 2.
-/// Taking values by their start and closing a request at the first that does not fit is optimal:
-/// what fits later lies inside the value that did not.
 pub(super) fn group<'a>(
-    points: impl IntoIterator<Item = (usize, &'a Point)>,
+    spans: impl IntoIterator<Item = (usize, &'a Span)>,
     holes: &Holes,
 ) -> Vec<Group> {
-    let mut sorted: Vec<(usize, &Point)> = points.into_iter().collect();
-    sorted.sort_by_key(|(_, point)| (point.unit, point.area, point.start, point.width));
-    let mut groups: Vec<Group> = Vec::new();
-    for (position, point) in sorted {
-        if let Some(open) = groups.last_mut()
-            && let Some(count) = extended(&open.request, point, holes)
-        {
-            open.request.count = count;
-            open.members.push(position);
-            continue;
-        }
-        groups.push(Group { request: alone(point), members: vec![position] });
-    }
-    groups
-}
-
-/// Makes the request that reads one value and nothing else.
-pub(super) fn alone(point: &Point) -> Request {
-    Request { unit: point.unit, area: point.area, start: point.start, count: point.width }
-}
-
-/// Gives the request's count with one more value in it, or nothing where that may not be.
-fn extended(request: &Request, point: &Point, holes: &Holes) -> Option<u16> {
-    if (request.unit, request.area) != (point.unit, point.area) {
-        return None;
-    }
-    let end = request.end().max(point.end());
-    let start = u32::from(request.start);
-    let count = u16::try_from(end - start).ok().filter(|count| *count <= point.area.count_max())?;
-    // A value inside what is read already adds no address: the request stays as it was.
-    let grows = count > request.count;
-    let refused = grows && holes.refuse(point.unit, point.area, (start, end));
-    (!refused).then_some(count)
-}
-
-/// Splits a refused request in two; nothing where it holds one value.
-pub(super) fn halves(group: &Group, points: &[Point]) -> Option<(Group, Group)> {
-    let middle = group.members.len() / 2;
-    let (left, right) = group.members.split_at_checked(middle)?;
-    Some((tight(left, points)?, tight(right, points)?))
-}
-
-/// Makes the request that reads these values and no address beside them.
-fn tight(members: &[usize], points: &[Point]) -> Option<Group> {
-    let mut request: Option<Request> = None;
-    for point in members.iter().filter_map(|position| points.get(*position)) {
-        let start = request.as_ref().map_or(point.start, |r| r.start.min(point.start));
-        let end = request.as_ref().map_or(0, Request::end).max(point.end());
-        let count = u16::try_from(end - u32::from(start)).ok()?;
-        request = Some(Request { unit: point.unit, area: point.area, start, count });
-    }
-    Some(Group { request: request?, members: members.to_vec() })
-}
-
-/// Names the hole between two halves that were read one by one and refused as a whole.
-pub(super) fn between(whole: &Request, left: &Request, right: &Request) -> Stretch {
-    let (from, to) = (left.end(), u32::from(right.start));
-    // Overlapping halves leave no gap to blame: what stays known is that the whole is too much.
-    if from <= to { (from, to) } else { (u32::from(whole.start), whole.end()) }
+    plan::group(spans, holes, |(_, area)| u32::from(area.count_max()), u32::MAX)
 }
 
 #[cfg(test)]
@@ -157,7 +78,8 @@ mod tests {
     }
 
     fn plan(points: &[Point], holes: &Holes) -> Vec<Group> {
-        group(points.iter().enumerate(), holes)
+        let spans: Vec<Span> = points.iter().map(Point::span).collect();
+        group(spans.iter().enumerate(), holes)
     }
 
     fn reals(count: u16, stride: u16) -> Vec<Point> {
@@ -203,30 +125,20 @@ mod tests {
         let points = [point(Area::Holding, 65_411, 1), point(Area::Holding, 65_534, 2)];
         let groups = plan(&points, &Holes::default());
         assert_eq!(groups.len(), 1);
-        assert_eq!(groups[0].request.end(), 65_536);
+        assert_eq!(groups[0].span.end(), 65_536);
     }
 
     #[test]
     fn a_seam_is_not_crossed_and_not_moved() {
         let mut holes = Holes::default();
-        holes.learn(UnitId(1), Area::Holding, (10, 10));
+        let bank = (UnitId(1), Area::Holding);
+        holes.learn(bank, (10, 10));
         let points = [point(Area::Holding, 8, 2), point(Area::Holding, 10, 2)];
         assert_eq!(plan(&points, &holes).len(), 2);
         let across = [point(Area::Holding, 0, 2), point(Area::Holding, 12, 2)];
         assert_eq!(plan(&across, &holes).len(), 2);
-        holes.forget(UnitId(1), Area::Holding, (9, 11));
+        holes.forget(bank, (9, 11));
         assert_eq!(plan(&points, &holes).len(), 1);
-    }
-
-    #[test]
-    fn halves_leave_the_gap_between_them_out() {
-        let points = [0, 2, 50, 52].map(|start| point(Area::Holding, start, 2));
-        let whole = plan(&points, &Holes::default()).remove(0);
-        let (left, right) = halves(&whole, &points).unwrap();
-        assert_eq!((left.request.start, left.request.count), (0, 4));
-        assert_eq!((right.request.start, right.request.count), (50, 4));
-        assert_eq!(between(&whole.request, &left.request, &right.request), (4, 50));
-        assert_eq!(halves(&halves(&left, &points).unwrap().0, &points), None);
     }
 
     const AREAS: [Area; 4] = [Area::Coil, Area::Discrete, Area::Holding, Area::Input];
@@ -258,12 +170,12 @@ mod tests {
                 .filter(|(unit, from, to)| !touches(*unit, *from, *to))
                 .collect();
             for (unit, from, to) in &gaps {
-                holes.learn(UnitId(*unit), Area::Holding, (*from, *to));
+                holes.learn((UnitId(*unit), Area::Holding), (*from, *to));
             }
             let groups = plan(&points, &holes);
             let mut seen = vec![0; points.len()];
             for group in &groups {
-                let r = group.request;
+                let r = Request::of(&group.span).unwrap();
                 prop_assert!(r.count >= 1 && r.count <= r.area.count_max());
                 for position in &group.members {
                     let p = points[*position];

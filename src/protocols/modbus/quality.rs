@@ -109,6 +109,12 @@ pub(super) fn is_divisible(error: &DriverError) -> bool {
     error.kind == ErrorKind::BadAddress
 }
 
+/// Makes the error of a read that no request can name.
+pub(super) fn beyond_last() -> DriverError {
+    DriverError::new(ErrorKind::BadAddress, "the read ends beyond the last address, 65535")
+        .hint("correct the address or the width of the type")
+}
+
 /// Makes the error of a unit that did not answer in time.
 pub(super) fn timeout(request: &Request, waited_ms: u128) -> DriverError {
     DriverError::new(

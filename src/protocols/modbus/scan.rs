@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use tokio::time::Instant;
 
 use super::address::{Point, Shape};
-use super::memory::Memory;
-use super::plan::{self, Group, Request};
+use super::plan::{Group, Memory, Request, Span};
 use super::quality;
 use super::session::Session;
 use crate::clock;
 use crate::driver::{BlockData, BlockRef, DriverError, RawBlock, Toll};
 use crate::model::{Quality, Timestamp, Value};
 use crate::net::words;
+use crate::plan::{between, halves};
 
 /// Halvings one pass may spend on learning; each costs two requests. The rest of what is refused
 /// waits for the next pass, so that a wrong register map can't use up the device's budget.
@@ -35,12 +35,28 @@ pub(super) struct Pass {
     pub(super) blocks: Vec<RawBlock>,
 }
 
+/// Values with their places, in one order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Points<'a> {
+    pub(super) points: &'a [Point],
+    pub(super) spans: &'a [Span],
+}
+
 /// A refused request whose halves are being read.
+#[derive(Debug)]
 struct Split {
-    whole: Request,
-    left: Request,
-    right: Request,
+    whole: Span,
+    halves: [Span; 2],
     halves_read: u8,
+}
+
+/// What is still to be asked in one pass.
+#[derive(Debug)]
+pub(super) struct Course<'a> {
+    /// The last comes next; a half knows what it is a half of.
+    stack: Vec<(Cow<'a, Group>, Option<usize>)>,
+    splits: Vec<Split>,
+    halvings_left: u32,
 }
 
 /// Reads the groups in order into `pass`.
@@ -49,75 +65,111 @@ struct Split {
 /// The unit or the session failed, or there was no time or budget for the rest.
 pub(super) async fn run(
     session: &mut Session,
-    points: &[Point],
+    of: Points<'_>,
     groups: &[Group],
     memory: &mut Memory,
     pass: &mut Pass,
-    (toll, deadline): (&Toll, Instant),
+    paying: (&Toll, Instant),
 ) -> Result<(), DriverError> {
-    pass.outcomes.resize(points.len(), None);
-    let mut splits: Vec<Split> = Vec::new();
-    let mut halvings_left = HALVINGS_MAX;
-    for planned in groups {
-        let mut stack = vec![(Cow::Borrowed(planned), None)];
-        while let Some((group, parent)) = stack.pop() {
-            let error = match session.read(&group.request, toll, deadline).await {
-                Ok(data) => {
-                    pass.take(points, &group, data, memory);
-                    learn_seam(parent, &mut splits, memory);
-                    continue;
-                }
-                Err(error) => error,
-            };
-            // Only the device's own refusal of this request leaves the others worth a try.
-            if error.status.is_none() || error.reaction() != crate::driver::Reaction::FailTag {
-                return Err(error);
-            }
-            let divisible = quality::is_divisible(&error);
-            if let [only] = group.members.as_slice()
-                && let Some(point) = points.get(*only)
-                && divisible
-            {
-                memory.refuse(point, error.clone(), Instant::now());
-            } else if divisible
-                && halvings_left > 0
-                && let Some((left, right)) = plan::halves(&group, points)
-            {
-                halvings_left -= 1;
-                let (l, r) = (left.request, right.request);
-                splits.push(Split { whole: group.request, left: l, right: r, halves_read: 0 });
-                let parent = Some(splits.len() - 1);
-                stack.push((Cow::Owned(right), parent));
-                stack.push((Cow::Owned(left), parent));
-                continue;
-            }
-            pass.fail(&group, &error);
-        }
+    let mut course = Course::new(groups.iter().map(Cow::Borrowed));
+    while !course.is_done() {
+        course.step(session, of, memory, pass, paying).await?;
     }
     Ok(())
 }
 
-/// Learns the hole between two halves once both were read as they are.
-fn learn_seam(parent: Option<usize>, splits: &mut [Split], memory: &mut Memory) {
-    let Some(split) = parent.and_then(|index| splits.get_mut(index)) else { return };
-    split.halves_read += 1;
-    if split.halves_read == 2 {
-        let hole = plan::between(&split.whole, &split.left, &split.right);
-        memory.learn(split.whole.unit, split.whole.area, hole);
+impl<'a> Course<'a> {
+    pub(super) fn new(groups: impl DoubleEndedIterator<Item = Cow<'a, Group>>) -> Self {
+        let stack = groups.rev().map(|group| (group, None)).collect();
+        Self { stack, splits: Vec::new(), halvings_left: HALVINGS_MAX }
+    }
+
+    /// Tells whether nothing is left to ask.
+    pub(super) fn is_done(&self) -> bool {
+        self.stack.is_empty()
+    }
+
+    /// Sends the next request and takes what it brings into `pass`.
+    ///
+    /// # Errors
+    /// The unit or the session failed, or there was no time or budget for it.
+    pub(super) async fn step(
+        &mut self,
+        session: &mut Session,
+        of: Points<'_>,
+        memory: &mut Memory,
+        pass: &mut Pass,
+        (toll, deadline): (&Toll, Instant),
+    ) -> Result<(), DriverError> {
+        pass.outcomes.resize(of.points.len(), None);
+        let Some((group, parent)) = self.stack.pop() else { return Ok(()) };
+        let request = Request::of(&group.span).ok_or_else(quality::beyond_last)?;
+        let error = match session.read(&request, toll, deadline).await {
+            Ok(data) => {
+                pass.take(of, &group, &request, data, memory);
+                self.learn_seam(parent, memory);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        // Only the device's own refusal of this request leaves the others worth a try.
+        if error.status.is_none() || error.reaction() != crate::driver::Reaction::FailTag {
+            return Err(error);
+        }
+        let divisible = quality::is_divisible(&error);
+        if let [only] = group.members.as_slice()
+            && let Some(span) = of.spans.get(*only)
+            && divisible
+        {
+            memory.refuse(span, error.clone(), Instant::now());
+        } else if divisible
+            && self.halvings_left > 0
+            && let Some((left, right)) = halves(&group, of.spans)
+        {
+            self.halvings_left -= 1;
+            let parts = [left.span, right.span];
+            self.splits.push(Split { whole: group.span, halves: parts, halves_read: 0 });
+            let parent = Some(self.splits.len() - 1);
+            self.stack.push((Cow::Owned(right), parent));
+            self.stack.push((Cow::Owned(left), parent));
+            return Ok(());
+        }
+        pass.fail(&group, &error);
+        Ok(())
+    }
+
+    /// Learns the hole between two halves once both were read as they are.
+    fn learn_seam(&mut self, parent: Option<usize>, memory: &mut Memory) {
+        let Some(split) = parent.and_then(|index| self.splits.get_mut(index)) else { return };
+        split.halves_read += 1;
+        if split.halves_read == 2 {
+            let [left, right] = &split.halves;
+            memory.learn(split.whole.area, between(&split.whole, left, right));
+        }
     }
 }
 
 impl Pass {
     /// Cuts a group's values out of the block it brought.
-    fn take(&mut self, points: &[Point], group: &Group, data: BlockData, memory: &mut Memory) {
+    fn take(
+        &mut self,
+        of: Points<'_>,
+        group: &Group,
+        request: &Request,
+        data: BlockData,
+        memory: &mut Memory,
+    ) {
         let now = clock::now();
         for position in &group.members {
-            let Some(point) = points.get(*position) else { continue };
-            let (value, quality) = cut(point, &group.request, &data);
-            memory.accept(point);
+            let (Some(point), Some(span)) = (of.points.get(*position), of.spans.get(*position))
+            else {
+                continue;
+            };
+            let (value, quality) = cut(point, request, &data);
+            memory.accept(span);
             self.set(*position, Outcome::Read(value, quality, now));
         }
-        self.blocks.push(RawBlock { at: block_ref(&group.request), data, received_ts: now });
+        self.blocks.push(RawBlock { at: block_ref(request), data, received_ts: now });
     }
 
     fn fail(&mut self, group: &Group, error: &DriverError) {

@@ -134,9 +134,16 @@ impl Plant {
     }
 
     async fn ask(&mut self, ask: Ask) -> Result<Reply, DriverError> {
-        match self.driver.ask(ask, self.toll.clone(), soon()) {
-            Asking::Here(answer) => answer.await,
-            Asking::Beside(_) => panic!("a Modbus answer needs the session"),
+        loop {
+            match self.driver.ask(ask.clone(), self.toll.clone(), soon()) {
+                Asking::Here(answer) => return answer.await,
+                Asking::InTurns(answer) => {
+                    if let Some(reply) = answer.await? {
+                        return Ok(reply);
+                    }
+                }
+                Asking::Beside(_) => panic!("a Modbus answer needs the session"),
+            }
         }
     }
 }
@@ -165,6 +172,34 @@ async fn values_and_their_raw_blocks_come_in_the_slices_order() {
     let block = &batch.blocks[1];
     assert_eq!((block.at.area, block.at.address, block.at.count), ("holding", 100, 4));
     assert_eq!(block.data, BlockData::Registers([100, 101, 102, 103].into()));
+}
+
+#[tokio::test]
+async fn a_call_for_scattered_addresses_goes_on_where_its_budget_ended_and_asks_nothing_twice() {
+    let mut plant = Plant::start(|_| Act::Serve, 5000, holdings([0])).await;
+    let budget = Budget { requests_per_s: 20.0, burst: 10, ..Budget::default() };
+    let call = Toll::new(Meter::new(budget), Purpose::Demand);
+    // Nothing fits together: a request each, two of the burst and then four a second.
+    let refs: Vec<Arc<str>> = (0..4_u16).map(|n| (n * 1000).to_string().into()).collect();
+    let mut turns = 0;
+    let readings = loop {
+        turns += 1;
+        let ask = Ask::Read { refs: refs.clone(), unit: None };
+        let Asking::InTurns(turn) = plant.driver.ask(ask, call.clone(), soon()) else {
+            panic!("it has the device for itself")
+        };
+        match turn.await.unwrap() {
+            Some(Reply::Readings(readings)) => break readings,
+            Some(other) => panic!("{other:?}"),
+            // The scans have their turn.
+            None => assert_eq!(plant.scan(0).await.2, 1),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let values: Vec<Value> = readings.into_iter().map(|reading| reading.value).collect();
+    assert_eq!(values, [0, 1000, 2000, 3000].map(Value::U64));
+    assert!(turns > 2, "{turns}");
+    assert_eq!((call.spent(), plant.asked.lock().len()), (4, 4 + turns - 1));
 }
 
 #[test]

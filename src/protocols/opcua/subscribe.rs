@@ -19,7 +19,7 @@ use super::read;
 use super::requests::Caller;
 use super::values::Converter;
 use crate::clock;
-use crate::driver::{Batch, DriverError, ErrorKind, Reading};
+use crate::driver::{Batch, DriverError, ErrorKind, Hearing, Reading};
 use crate::model::{ConditionEvent, ConditionId, Quality, Value};
 
 /// Samples the server keeps of an item between two publishes: rides out a late publish.
@@ -46,7 +46,7 @@ pub(super) struct Standing {
     inboxes: Arc<Inboxes>,
     columns: Columns,
     /// Conditions found at the start, where the server does not refresh them.
-    present: Mutex<Vec<ConditionEvent>>,
+    present: Mutex<Option<Vec<ConditionEvent>>>,
     /// What is known of the server's conditions.
     known: Mutex<HashMap<ConditionId, ConditionEvent>>,
 }
@@ -188,7 +188,7 @@ impl Standing {
             Ok(Some(columns)) => {
                 self.columns = columns;
                 if !refresh(caller, subscription).await? {
-                    self.present = Mutex::new(instances::read(caller).await?);
+                    self.present = Mutex::new(Some(instances::read(caller).await?));
                 }
                 Ok(())
             }
@@ -237,10 +237,12 @@ impl Standing {
     async fn drain_events(&self, caller: &Caller, out: &mut Batch) -> Result<(), DriverError> {
         let (rows, lost) = self.inboxes.take_events();
         out.lost += lost;
-        let mut refresh_wanted = false;
-        let present = std::mem::take(&mut *self.present.lock());
-        present.iter().for_each(|event| self.remember(event));
-        out.conditions.extend(present);
+        // What was lost may have been a condition's end.
+        let mut refresh_wanted = lost > 0;
+        if let Some(present) = self.present.lock().take() {
+            present.iter().for_each(|event| self.remember(event));
+            out.hearing = Some(Hearing::Whole);
+        }
         for (row, received_ts) in rows {
             match self.columns.read(&row, received_ts) {
                 Some(Event::Condition(event)) => {
@@ -248,12 +250,23 @@ impl Standing {
                     out.conditions.push(event);
                 }
                 Some(Event::RefreshRequired) => refresh_wanted = true,
-                Some(Event::RefreshEnd | Event::Other) => {}
-                None => out.lost += 1,
+                Some(Event::RefreshEnd) => out.hearing = Some(Hearing::Whole),
+                Some(Event::Other) => {}
+                None => {
+                    out.lost += 1;
+                    refresh_wanted = true;
+                }
             }
         }
         if let Some(subscription) = self.subscriptions.first().filter(|_| refresh_wanted) {
-            refresh(caller, *subscription).await?;
+            out.hearing = Some(Hearing::Partial);
+            if refresh(caller, *subscription).await? {
+                // It names every one there is: what it doesn't name is over.
+                self.known.lock().clear();
+            }
+        }
+        if out.hearing == Some(Hearing::Whole) {
+            out.conditions = self.known();
         }
         Ok(())
     }

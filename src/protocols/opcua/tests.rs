@@ -189,6 +189,7 @@ impl Rig {
         let reply = match self.driver.ask(ask, toll.clone(), soon()) {
             Asking::Beside(reply) => reply.await,
             Asking::Here(reply) => reply.await,
+            Asking::InTurns(reply) => reply.await.map(Option::unwrap),
         };
         (reply, toll.spent())
     }

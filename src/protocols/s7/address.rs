@@ -18,7 +18,8 @@ const VALUE_BYTES_MAX: u32 = 4096;
 pub(crate) struct Point {
     /// The area and its elements: bytes, or timers and counters.
     pub(crate) span: Span<Area>,
-    pub(super) kind: Type,
+    /// What lies there.
+    pub(crate) kind: Type,
     /// How many in a row; 0 is one on its own.
     pub(super) row: u16,
 }

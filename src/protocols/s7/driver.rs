@@ -9,8 +9,6 @@ use tokio::time::Instant;
 
 use super::address::{self, Point};
 use super::area::{Area, Kind};
-use super::errors;
-use super::frame::Item;
 use super::identity;
 use super::plan::{self, Limits};
 use super::scan::{self, Outcome, Pass, Points};
@@ -26,6 +24,9 @@ use crate::plan::{Group, Holes, Memory, Span};
 
 /// One call reads at most this many addresses, as the reference's bulk read does.
 const READ_REFS_MAX: usize = 100;
+
+/// One call reads at most this much: a hundred values of eight bytes, and a long text.
+const BLOCK_BYTES_MAX: u32 = 2048;
 
 /// One slice is read without a pause, and calls wait for it: so many requests are the default
 /// burst, half a second at the default budget. The rest of a scan is further slices.
@@ -240,23 +241,16 @@ impl S7 {
         let kind = Kind::of_name(at.area).ok_or_else(|| {
             bad("this is no area of an S7 controller".to_owned()).hint("DB, M, I, Q, T or C")
         })?;
-        let item =
-            Item { area: Area { kind, block: at.section }, start: at.address, count: at.count };
-        if at.count == 0 || item.bytes() > self.session.limits().item_bytes_max() {
-            let max = self.session.limits().item_bytes_max();
-            let what =
-                format!("{} bytes are more than one answer of this controller", item.bytes());
-            return Err(bad(what).hint(format!("at most {max} bytes at once")));
+        let bytes = at.count.saturating_mul(kind.element_bytes());
+        if at.count == 0 || bytes > BLOCK_BYTES_MAX {
+            let what = format!("{bytes} bytes can't be read at once");
+            return Err(bad(what).hint(format!("1 to {BLOCK_BYTES_MAX} bytes")));
         }
-        let mut items = self.session.read(&[item], toll, deadline).await?.into_iter();
-        match items.next() {
-            Some(Ok(bytes)) => {
-                let data = scan::image(item.area, &bytes);
-                Ok(RawBlock { at: at.clone(), data, received_ts: clock::now() })
-            }
-            Some(Err(code)) => Err(errors::item(code, &item)),
-            None => Err(DriverError::new(ErrorKind::Protocol, "the answer holds no item")),
-        }
+        let area = Area { kind, block: at.section };
+        let span = Span { area, start: at.address, width: at.count };
+        let bytes = scan::stretch(&mut self.session, span, (toll, deadline)).await?;
+        let data = scan::image(area, &bytes);
+        Ok(RawBlock { at: at.clone(), data, received_ts: clock::now() })
     }
 
     /// Asks for what the CPU says of itself; what it doesn't say is left out.

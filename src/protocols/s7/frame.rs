@@ -93,8 +93,11 @@ pub(super) fn connect(tsap: [u8; 2]) -> Vec<u8> {
     ]
 }
 
+/// A part and what follows it: a packet and more packets, parameters and data.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
 /// Takes the first TPKT: its contents, and what follows it.
-fn tpkt(came: &[u8]) -> Result<Option<(&[u8], &[u8])>, BadFrame> {
+fn tpkt(came: &[u8]) -> Result<Option<Parts<'_>>, BadFrame> {
     if came.first().is_some_and(|version| *version != 3) {
         return Err(BadFrame::Tpkt);
     }
@@ -163,10 +166,7 @@ pub(super) fn set_up(reference: u16, pdu_bytes: u16) -> Vec<u8> {
 }
 
 /// Takes the parameters and data out of a job's answer.
-fn acknowledged(
-    message: &[u8],
-    reference: u16,
-) -> Result<Result<(&[u8], &[u8]), Refusal>, BadFrame> {
+fn acknowledged(message: &[u8], reference: u16) -> Result<Result<Parts<'_>, Refusal>, BadFrame> {
     let (head, rest) = message.split_first_chunk::<ACK_HEAD>().ok_or(BadFrame::S7)?;
     let [S7, kind, _, _, r0, r1, p0, p1, d0, d1, class, code] = *head else {
         return Err(BadFrame::S7);

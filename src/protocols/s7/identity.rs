@@ -115,7 +115,7 @@ mod tests {
             &[(1, b"PLC_1"), (5, b"S C-X4U421302009"), (7, b"CPU 1214C DC/DC/DC")],
         );
         take_component(&component, &mut identity);
-        take_state(&list(STATE, 20, &[(0x0000, &[0xFF, RUN as u8])])[..], &mut identity);
+        take_state(&list(STATE, 20, &[(0x0000, &[0xFF, 8])])[..], &mut identity);
         assert_eq!(&*identity.product, "CPU 1214C DC/DC/DC");
         assert_eq!(&*identity.version, "2.9.4");
         assert_eq!(identity.state, Some(RUN));

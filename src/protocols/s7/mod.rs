@@ -17,10 +17,12 @@ mod settings;
 mod tests;
 mod value;
 
-pub(crate) use address::{Point, parse_point, point};
+pub(crate) use address::{parse_point, point};
 pub(crate) use area::{Area, Kind};
 pub(crate) use identity::{RUN, STOP};
-pub(crate) use value::Type;
+pub(crate) use scan::block_ref;
+pub(crate) use settings::place;
+pub(crate) use value::{Type, judged};
 
 use crate::driver::{Discovery, Need, Prompt, Protocol};
 

@@ -7,10 +7,11 @@ use super::address::Point;
 use super::area::Area;
 use super::errors;
 use super::frame::Item;
-use super::plan::{self, Piece};
+use super::plan;
 use super::session::Session;
+use super::value::judged;
 use crate::clock;
-use crate::driver::{BlockData, BlockRef, DriverError, RawBlock, Toll};
+use crate::driver::{BlockData, BlockRef, DriverError, ErrorKind, RawBlock, Toll};
 use crate::model::{Quality, Timestamp, UnitId, Value};
 use crate::plan::{Group, Memory, Span, between, halves};
 
@@ -64,7 +65,7 @@ pub(super) async fn run(
     groups: &[Group<Area>],
     memory: &mut Memory<Area, DriverError>,
     pass: &mut Pass,
-    (toll, deadline): (&Toll, Instant),
+    paying: (&Toll, Instant),
 ) -> Result<(), DriverError> {
     pass.outcomes.resize(of.points.len(), None);
     let mut splits: Vec<Split> = Vec::new();
@@ -73,28 +74,20 @@ pub(super) async fn run(
         groups.iter().map(|group| Wanted { group: group.clone(), parent: None }).collect();
     while !wanted.is_empty() {
         let stretches: Vec<Group<Area>> = wanted.iter().map(|w| w.group.clone()).collect();
-        let mut came: Vec<Stretch> = stretches.iter().map(Stretch::new).collect();
-        for packet in plan::pack(&stretches, session.limits()) {
-            let items: Vec<Item> = packet.iter().map(|piece| piece.item).collect();
-            let results = session.read(&items, toll, deadline).await?;
-            for (piece, result) in packet.iter().zip(results) {
-                if let Some(stretch) = came.get_mut(piece.group) {
-                    stretch.take(piece, result);
-                }
-            }
-        }
+        let came = fetch(session, &stretches, paying).await?;
         let mut again = Vec::new();
         for (wanted, came) in wanted.into_iter().zip(came) {
-            let code = match came.whole() {
+            let refused = match came.result {
                 Ok(bytes) => {
-                    pass.take(of, &wanted.group, bytes, memory);
+                    pass.take(of, &wanted.group, &bytes, memory);
                     learn_seam(wanted.parent, &mut splits, memory);
                     continue;
                 }
                 Err(refused) => refused,
             };
-            let error = errors::item(code.0, &code.1);
-            if !errors::is_divisible(code.0) {
+            let (code, item) = refused;
+            let error = errors::item(code, &item);
+            if !errors::is_divisible(code) {
                 pass.fail(&wanted.group, &error);
             } else if let [only] = wanted.group.members.as_slice()
                 && let Some(span) = of.spans.get(*only)
@@ -128,47 +121,54 @@ fn learn_seam(parent: Option<usize>, splits: &mut [Split], memory: &mut Memory<A
     }
 }
 
-/// A stretch as its pieces come in.
+/// What came of a stretch: its bytes so far, or the code of the first piece that was refused.
 struct Stretch {
-    start: u32,
-    bytes: Vec<u8>,
-    missing: usize,
-    refused: Option<(u8, Item)>,
+    result: Result<Vec<u8>, (u8, Item)>,
 }
 
-impl Stretch {
-    fn new(group: &Group<Area>) -> Self {
-        let Span { area, start, width } = group.span;
-        let missing = Item { area, start, count: width }.bytes();
-        Self { start, bytes: Vec::with_capacity(missing), missing, refused: None }
-    }
-
-    /// Takes a piece; those of one stretch come in the order of their addresses, or it is refused.
-    fn take(&mut self, piece: &Piece, result: Result<Vec<u8>, u8>) {
-        match result {
-            Err(code) => self.refused = Some((code, piece.item)),
-            Ok(bytes) => {
-                let element = piece.item.area.kind.element_bytes();
-                let from = piece.item.start.saturating_sub(self.start) * element;
-                let from = usize::try_from(from).unwrap_or(usize::MAX);
-                if from == self.bytes.len() {
-                    self.missing = self.missing.saturating_sub(bytes.len());
-                    self.bytes.extend(bytes);
-                }
+/// Reads stretches in as few requests as there can be.
+///
+/// The pieces of a stretch are asked for in the order of their addresses, and an answer has every
+/// item that was asked for, each as long as asked: so a stretch is whole, or refused.
+async fn fetch(
+    session: &mut Session,
+    stretches: &[Group<Area>],
+    (toll, deadline): (&Toll, Instant),
+) -> Result<Vec<Stretch>, DriverError> {
+    let mut came: Vec<Stretch> =
+        stretches.iter().map(|_| Stretch { result: Ok(Vec::new()) }).collect();
+    for packet in plan::pack(stretches, session.limits()) {
+        let items: Vec<Item> = packet.iter().map(|piece| piece.item).collect();
+        let results = session.read(&items, toll, deadline).await?;
+        for (piece, result) in packet.iter().zip(results) {
+            let Some(Stretch { result: so_far }) = came.get_mut(piece.group) else { continue };
+            match (so_far.as_mut(), result) {
+                (Ok(bytes), Ok(more)) => bytes.extend(more),
+                (Ok(_), Err(code)) => *so_far = Err((code, piece.item)),
+                (Err(_), _) => {}
             }
         }
     }
+    Ok(came)
+}
 
-    fn whole(self) -> Result<Vec<u8>, (u8, Item)> {
-        match self.refused {
-            Some(refused) => Err(refused),
-            None => Ok(self.bytes),
-        }
-    }
+/// Reads one stretch as it is.
+///
+/// # Errors
+/// As [`run`]; a refused piece fails the whole.
+pub(super) async fn stretch(
+    session: &mut Session,
+    span: Span<Area>,
+    paying: (&Toll, Instant),
+) -> Result<Vec<u8>, DriverError> {
+    let group = Group { span, members: Vec::new() };
+    let came = fetch(session, &[group], paying).await?.into_iter().next();
+    let came = came.ok_or_else(|| DriverError::new(ErrorKind::Protocol, "nothing was asked"))?;
+    came.result.map_err(|(code, item)| errors::item(code, &item))
 }
 
 /// Names a stretch as the raw blocks do.
-pub(super) fn block_ref(span: &Span<Area>) -> BlockRef {
+pub(crate) fn block_ref(span: &Span<Area>) -> BlockRef {
     BlockRef {
         unit: UnitId(0),
         area: span.area.kind.name(),
@@ -194,16 +194,17 @@ impl Pass {
         &mut self,
         of: &Points<'_>,
         group: &Group<Area>,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         memory: &mut Memory<Area, DriverError>,
     ) {
         let now = clock::now();
         for at in &group.members {
             let Some(point) = of.points.get(*at) else { continue };
-            self.set(*at, judged(cut(point, group, &bytes), now));
+            let (value, quality) = judged(cut(point, group, bytes));
+            self.set(*at, Outcome::Read(value, quality, now));
             memory.accept(&point.span);
         }
-        let data = image(group.span.area, &bytes);
+        let data = image(group.span.area, bytes);
         self.blocks.push(RawBlock { at: block_ref(&group.span), data, received_ts: now });
     }
 
@@ -227,23 +228,4 @@ fn cut(point: &Point, group: &Group<Area>, bytes: &[u8]) -> Option<Value> {
     let from = usize::try_from((point.span.start - group.span.start) * element).ok()?;
     let width = usize::try_from(point.span.width * element).ok()?;
     point.read(bytes.get(from..from.checked_add(width)?)?)
-}
-
-fn judged(value: Option<Value>, now: Timestamp) -> Outcome {
-    match value {
-        None => Outcome::Read(Value::Null, Quality::BAD_DECODING_ERROR, now),
-        // JSON has no such number: it is shown as null, and never as good.
-        Some(value) if holds_non_finite(&value) => {
-            Outcome::Read(value, Quality::BAD_DECODING_ERROR, now)
-        }
-        Some(value) => Outcome::Read(value, Quality::GOOD, now),
-    }
-}
-
-fn holds_non_finite(value: &Value) -> bool {
-    match value {
-        Value::F64(x) => !x.is_finite(),
-        Value::List(items) => items.iter().any(holds_non_finite),
-        _ => false,
-    }
 }

@@ -90,6 +90,11 @@ impl Line {
     }
 }
 
+/// Gives the rack and the slot of the CPU.
+pub(crate) fn place(settings: &Settings) -> Option<(u8, u8)> {
+    Line::parse(settings).ok().map(|line| (line.rack, line.slot))
+}
+
 /// Names the connection these settings make.
 pub(super) fn shared_as(settings: &Settings) -> Option<String> {
     let line = Line::parse(settings).ok()?;

@@ -1,6 +1,6 @@
 //! Bytes to values, big-endian throughout. Pure.
 
-use crate::model::{DataType, Scalar, Value};
+use crate::model::{DataType, Quality, Scalar, Value};
 
 /// The longest STRING (IEC 61131-3 as STEP 7 has it).
 pub(crate) const STRING_MAX: u16 = 254;
@@ -184,6 +184,23 @@ impl Type {
                 Value::U64(u64::from(high & 0x0F) % 10 * 100 + u64::from(bcd(low)?))
             }
         })
+    }
+}
+
+/// Judges what bytes gave: no value, or one that JSON has no number for, is never good.
+pub(crate) fn judged(value: Option<Value>) -> (Value, Quality) {
+    match value {
+        None => (Value::Null, Quality::BAD_DECODING_ERROR),
+        Some(value) if holds_non_finite(&value) => (value, Quality::BAD_DECODING_ERROR),
+        Some(value) => (value, Quality::GOOD),
+    }
+}
+
+fn holds_non_finite(value: &Value) -> bool {
+    match value {
+        Value::F64(x) => !x.is_finite(),
+        Value::List(items) => items.iter().any(holds_non_finite),
+        _ => false,
     }
 }
 

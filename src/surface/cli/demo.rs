@@ -99,11 +99,10 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
 /// Prints what to do next, as it can be pasted into another terminal.
 fn print_commands(plant: &DemoPlant, state: &Path) {
     let otctl = format!("{} --state {}", otctl(), state.display());
-    eprintln!(
-        "a simulated bottling line runs: OPC UA at {}, Modbus at {}",
-        plant.opcua_url(),
-        plant.modbus_addr()
-    );
+    eprintln!("a simulated bottling line runs; its servers, for clients of your own too:");
+    for (name, place) in plant.servers() {
+        eprintln!("  {name:<12} {place}");
+    }
     for fault in plant.faults() {
         eprintln!("  fault {:<16} after {:>2} s, {}", fault.name, fault.starts_s, fault.tag);
     }

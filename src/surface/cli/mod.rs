@@ -6,6 +6,7 @@ pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+mod nouns;
 pub mod otctl;
 mod refused;
 mod tail;

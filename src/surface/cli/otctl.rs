@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::certificate::{self, Terminal};
 use super::client::Session;
 use super::exit::{Exit, Failure, judge};
+use super::nouns;
 use super::refused::refused;
 use super::tail::tail;
 use crate::surface::nearest::nearest;
@@ -99,7 +100,10 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         let at = nouns.iter().position(|(noun, _)| *noun == name.noun);
         let noun = match at {
             Some(at) => nouns.remove(at).1,
-            None => Command::new(name.noun).subcommand_required(true).arg_required_else_help(true),
+            None => Command::new(name.noun)
+                .about(nouns::about(name.noun))
+                .subcommand_required(true)
+                .arg_required_else_help(true),
         };
         nouns.insert(at.unwrap_or(nouns.len()), (name.noun, noun.subcommand(verb)));
     }
@@ -319,6 +323,14 @@ mod tests {
         match asked(TEST_TOOLS, &matches).unwrap() {
             Asked::Call { name, arguments, .. } => (name.to_owned(), Value::Object(arguments)),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_noun_that_help_shows_says_what_it_is_about() {
+        let root = command(TOOLS);
+        for noun in root.get_subcommands().filter(|noun| !noun.is_hide_set()) {
+            assert!(noun.get_about().is_some(), "{}", noun.get_name());
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn tail(
     }
     let mut cursor = Value::Null;
     let (look, mut widths) = (Look::of_stdout(), Widths::default());
-    let mut polls = 0;
+    let (mut polls, mut not_followed) = (0, 0);
     while polls_max.is_none_or(|most| polls < most) {
         polls += 1;
         let mut arguments = Map::new();
@@ -44,6 +44,10 @@ pub(super) async fn tail(
             Some(lost) if lost > 0 => eprintln!("gap: {lost} samples were not read in time"),
             Some(-1) => eprintln!("gap: the collector has restarted"),
             _ => (),
+        }
+        let left_out = answer.get("not_followed").and_then(Value::as_u64).unwrap_or_default();
+        if std::mem::replace(&mut not_followed, left_out) != left_out {
+            eprintln!("{left_out} tags of {pattern} are not shown: tail fewer, an area at a time");
         }
         let samples = answer.get("samples").and_then(Value::as_array);
         let reader = Reader::here();

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::{DEVICE_BYTES_MAX, device};
 use crate::actors::Deps;
-use crate::driver::{Ask, BlockData, BlockRef, NodeReading, Reply};
+use crate::driver::{Ask, BlockData, BlockRef, DriverError, NodeReading, Reply};
 use crate::model::{EndpointName, Quality, UnitId, WordOrder, escape};
 use crate::net::words::{self, Decode};
 use crate::protocols::mc::Holds;
@@ -171,6 +171,6 @@ fn answer(text: &str, reading: &NodeReading) -> DeviceAnswer {
         device: escape(text),
         value: json(&reading.value),
         quality: reading.quality,
-        error: reading.error.as_ref().map(ToString::to_string),
+        error: reading.error.as_ref().map(DriverError::with_hint),
     }
 }

@@ -1,5 +1,6 @@
 //! `opcua_read_alarms`: active conditions, and truth values whose name says alarm.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,11 +9,11 @@ use serde_json::Value as Json;
 use super::browse::{BROWSE_MAX, NODES_MAX, depth};
 use crate::actors::Deps;
 use crate::diagnose::names_an_alarm;
-use crate::driver::{Ask, BrowseNode, Reply};
+use crate::driver::{Ask, BrowseNode, Hearing, Reply};
 use crate::model::{ConditionEvent, EndpointName, Timestamp, Value, sanitize};
-use crate::tools::ask::{MaxAge, ask, mismatched};
-use crate::tools::endpoint::pick;
-use crate::tools::provenance::Provenance;
+use crate::tools::ask::{Held, MaxAge, ask, mismatched};
+use crate::tools::endpoint::{Target, pick};
+use crate::tools::provenance::{Provenance, Source};
 use crate::tools::values::json;
 use crate::tools::{Call, Code, Tool, ToolError};
 
@@ -92,7 +93,7 @@ pub(crate) struct AlarmsOutput {
     /// Non-zero alarm words.
     candidates: Vec<Alarm>,
     nodes_scanned: usize,
-    /// Whether the server gave its conditions; if not, why.
+    /// How the server gave its conditions: "subscribed" or "read"; if not, why.
     conditions: String,
     note: &'static str,
     provenance: Provenance,
@@ -125,12 +126,15 @@ impl Tool for ReadAlarms {
         let (reply, mut provenance) = ask(deps, &target, &call, question, max_age_s, None).await?;
         let Reply::Browse { nodes, truncated } = reply.as_ref() else { return Err(mismatched()) };
         provenance.truncated = *truncated;
-        let asked = ask(deps, &target, &call, Ask::Conditions, max_age_s, None).await;
+        let standing = subscribed(deps, &target);
+        let way = if standing.is_some() { "subscribed" } else { "read" };
+        let asked = ask(deps, &target, &call, Ask::Conditions, max_age_s, standing).await;
         let (known, conditions) = match asked {
             Ok((reply, part)) => {
+                let way = if part.source == Source::Cache { way } else { "read" };
                 provenance.join(&part);
                 let Reply::Conditions(found) = reply.as_ref() else { return Err(mismatched()) };
-                (found.clone(), "read".to_owned())
+                (found.clone(), way.to_owned())
             }
             // A server without conditions still has its alarm nodes.
             Err(error) if error.code == Code::Unsupported => {
@@ -160,6 +164,16 @@ impl Tool for ReadAlarms {
             provenance,
         })
     }
+}
+
+/// Gives the conditions as the cache has them, where the session hears of each of them.
+fn subscribed(deps: &Deps, target: &Target) -> Option<Held> {
+    let report = target.link.report();
+    (report.hearing == Hearing::Whole).then(|| {
+        let known = deps.cache.conditions(target.link.name());
+        let since = report.last_good.unwrap_or(report.since);
+        Held::new(Arc::new(Reply::Conditions(known)), report.last_good_uptime_ms, since)
+    })
 }
 
 /// A condition under its node's own browse name where it was browsed: not every server sets the

@@ -59,7 +59,7 @@ impl From<&NodeReading> for NodeAnswer {
             status_code: reading.quality,
             good: reading.quality.is_good(),
             received_ts: reading.received_ts,
-            error: reading.error.as_ref().map(ToString::to_string),
+            error: reading.error.as_ref().map(DriverError::with_hint),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::actors::Deps;
 use crate::diagnose::{number, outliers};
-use crate::driver::{Ask, NodeReading, Reply};
+use crate::driver::{Ask, DriverError, NodeReading, Reply};
 use crate::model::{EndpointName, LinkState, Quality, Tag, Timestamp};
 use crate::tools::ask::{ask_device, mismatched};
 use crate::tools::endpoint::{Target, pick};
@@ -193,7 +193,7 @@ impl Tool for SubscribeSample {
             source_timestamp: r.source_ts.map(Timestamp::to_rfc3339).unwrap_or_default(),
             status_code: r.quality,
             received_ts: r.received_ts,
-            error: r.error.as_ref().map(ToString::to_string),
+            error: r.error.as_ref().map(DriverError::with_hint),
         };
         Ok(SampleOutput {
             endpoint: target.name,

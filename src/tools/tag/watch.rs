@@ -75,7 +75,16 @@ pub(crate) struct WatchOutput {
     /// Samples missed since the cursor; -1 where the collector has restarted since and nobody
     /// can tell.
     gap: i64,
+    /// Tags of the pattern that this watch does not follow, because they lie in too many scan
+    /// groups: watch them by a pattern of their own.
+    #[serde(skip_serializing_if = "is_none")]
+    not_followed: usize,
     provenance: Provenance,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(tags: &usize) -> bool {
+    *tags == 0
 }
 
 /// The tool.
@@ -135,11 +144,14 @@ impl Tool for Watch {
                 endpoint: tag.endpoint.clone(),
             })
         };
+        let mut provenance = Provenance::cache(None);
+        provenance.truncated = since.left_out > 0;
         Ok(WatchOutput {
+            not_followed: since.left_out,
             samples: since.samples.into_iter().filter_map(seen).collect(),
             cursor: since.next.to_string(),
             gap,
-            provenance: Provenance::cache(None),
+            provenance,
         })
     }
 }

@@ -4,6 +4,7 @@ mod diagnose;
 mod modbus;
 mod opcua;
 mod operators;
+mod s7;
 
 pub(crate) use operators::matches;
 
