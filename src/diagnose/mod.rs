@@ -1,11 +1,33 @@
 //! Diagnoses: pure functions over values and windows.
 
 mod alarm_name;
+pub mod alarms;
+pub mod asset;
+mod dataflow;
+mod given;
+mod historian;
+mod instant;
 mod limits;
 mod number;
 mod outliers;
+mod robust;
+mod rolling;
+mod spread;
+mod tag_health;
+pub mod trained;
+mod unjudged;
 
 pub use alarm_name::names_an_alarm;
+pub use dataflow::{
+    FlowDiagnosis, FlowEvidence, FlowFreshness, FlowHop, FlowRead, FlowVerdict, dataflow,
+    flow_freshness,
+};
+pub use given::{Given, Grade, SERIES_MAX};
+pub use historian::{SeriesGap, SeriesHealth, SeriesVerdict, series_health};
+pub use instant::{instant, instant_from_text};
 pub use limits::{Status, classify, overall};
 pub use number::{bound, number, number_from_text};
 pub use outliers::{Outliers, outliers};
+pub use robust::{anomalies, median, median_and_mad};
+pub use tag_health::{Flag, TagHealth, tag_health, tags_overall};
+pub use unjudged::Unjudged;

@@ -1,5 +1,7 @@
 //! Outliers of a short run of samples.
 
+use super::spread::spread;
+
 /// With fewer samples than this the others say nothing about the one left out.
 const LEAVE_ONE_OUT_MIN: usize = 5;
 
@@ -30,7 +32,7 @@ pub fn outliers(values: &[f64], sigma: f64) -> Option<Outliers> {
     if values.len() < 2 || values.iter().any(|v| !v.is_finite()) {
         return None;
     }
-    let (mean, stddev) = spread(values.iter().copied(), values.len());
+    let (mean, stddev) = spread(values.iter().copied());
     let band = (mean - sigma * stddev, mean + sigma * stddev);
     #[allow(clippy::cast_precision_loss, reason = "a few thousand samples at most")]
     let reachable = ((values.len() - 1) as f64).sqrt() > sigma;
@@ -39,7 +41,7 @@ pub fn outliers(values: &[f64], sigma: f64) -> Option<Outliers> {
             return stddev > 0.0 && (v < band.0 || v > band.1);
         }
         let others = values.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, v)| *v);
-        let (mean, stddev) = spread(others, values.len() - 1);
+        let (mean, stddev) = spread(others);
         (v - mean).abs() > sigma * stddev
     };
     Some(Outliers {
@@ -55,19 +57,6 @@ pub fn outliers(values: &[f64], sigma: f64) -> Option<Outliers> {
             .map(|(_, v)| (*v, v - mean))
             .collect(),
     })
-}
-
-/// Gives the mean and population standard deviation, scaled so that no square overflows.
-fn spread(values: impl Iterator<Item = f64> + Clone, count: usize) -> (f64, f64) {
-    #[allow(clippy::cast_precision_loss, reason = "a few thousand samples at most")]
-    let n = count as f64;
-    let mean = values.clone().map(|v| v / n).sum::<f64>();
-    let largest = values.clone().map(|v| (v - mean).abs()).fold(0.0, f64::max);
-    if largest == 0.0 {
-        return (mean, 0.0);
-    }
-    let squares: f64 = values.map(|v| ((v - mean) / largest).powi(2)).sum();
-    (mean, largest * (squares / n).sqrt())
 }
 
 #[cfg(test)]

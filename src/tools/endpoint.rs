@@ -69,6 +69,31 @@ pub(super) fn pick(
     }
 }
 
+/// Finds the endpoint that is meant, whatever it speaks; it may be left out where there is one.
+pub(super) fn pick_any(deps: &Deps, endpoint: Option<&str>) -> Result<Target, ToolError> {
+    let config = deps.config.read().clone();
+    if let Some(wanted) = endpoint {
+        let link = deps.directory.find(wanted).ok_or_else(|| unknown(deps, wanted))?;
+        return Ok(Target { name: wanted.into(), link, config });
+    }
+    let mut all = deps.directory.endpoints();
+    match (all.pop(), all.is_empty()) {
+        (Some((name, link)), true) => Ok(Target { name, link, config }),
+        (None, _) => Err(ToolError::new(
+            Code::UnknownEndpoint,
+            "no endpoint is configured",
+            "add one to the configuration",
+        )),
+        (Some(_), false) => {
+            let names = deps.endpoint_names();
+            let text = format!("there are {} endpoints: name one", names.len());
+            let hint = "see plant_overview for the endpoints there are";
+            let some = names.into_iter().take(NEAREST_MAX).collect();
+            Err(ToolError::new(Code::AmbiguousEndpoint, text, hint).did_you_mean(some))
+        }
+    }
+}
+
 /// Says that there is no such endpoint, and which are near.
 pub(super) fn unknown(deps: &Deps, wanted: &str) -> ToolError {
     let near = nearest(wanted, deps.endpoint_names());

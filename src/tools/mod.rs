@@ -9,6 +9,7 @@ mod call;
 mod certificate;
 mod collector;
 mod define;
+mod diagnose;
 mod endpoint;
 mod endpoint_status;
 mod error;
@@ -60,6 +61,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<diagnose::DataFlow>(),
+    define::<diagnose::Historian>(),
+    define::<diagnose::BadActors>(),
+    define::<diagnose::Tags>(),
     define::<roadmap::EthernetIp>(),
     define::<roadmap::EtherCat>(),
     define::<certificate::List>(),

@@ -108,8 +108,12 @@ impl Tool for Protocols {
             implemented_protocols: built_in.iter().map(|p| p.name).collect(),
             roadmap_stubs: planned().map(|(name, _)| *name).collect(),
             protocols,
-            diagnostics: Vec::new(),
-            tool_counts: ToolCounts { protocol_read, protocol_write_moc: 0, diagnostics: 0 },
+            diagnostics: super::diagnose::NAMES.to_vec(),
+            tool_counts: ToolCounts {
+                protocol_read,
+                protocol_write_moc: 0,
+                diagnostics: super::diagnose::NAMES.len(),
+            },
             safety: "Reads are answered from a cache or within each device's request budget. \
                      Nothing is ever written to a device.",
         })

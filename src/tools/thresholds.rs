@@ -43,7 +43,8 @@ pub(super) struct Bounds {
 }
 
 impl Threshold {
-    fn bounds(&self, reference: &str) -> Bounds {
+    /// Reads its bounds.
+    pub(super) fn bounds(&self, reference: &str) -> Bounds {
         let mut ignored = Vec::new();
         let mut read = |name: &str, json: &Json| {
             bound(json).unwrap_or_else(|text| {

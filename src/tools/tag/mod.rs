@@ -10,6 +10,7 @@ mod watch;
 pub(super) use find::Find;
 pub(super) use history::History;
 pub(super) use read::Read;
+pub(super) use span::{Span, recorded};
 pub(super) use stats::Stats;
 pub(super) use watch::Watch;
 
@@ -21,7 +22,7 @@ use crate::actors::Deps;
 use crate::model::{Tag, TagId, sanitize};
 
 /// Finds a tag by its name.
-fn resolve(deps: &Deps, name: &str) -> Result<(TagId, Arc<Tag>), ToolError> {
+pub(super) fn resolve(deps: &Deps, name: &str) -> Result<(TagId, Arc<Tag>), ToolError> {
     let found = deps.cache.resolve(name).and_then(|id| Some((id, deps.cache.tag(id)?)));
     found.ok_or_else(|| {
         let names = deps.cache.tags().into_iter().map(|(_, tag)| tag.name.to_string());
@@ -58,7 +59,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 const STARS_MAX: usize = 6;
 
 /// Finds the tags a pattern names; a plain name is a pattern of one.
-fn select(deps: &Deps, pattern: &str) -> Result<Vec<(TagId, Arc<Tag>)>, ToolError> {
+pub(super) fn select(deps: &Deps, pattern: &str) -> Result<Vec<(TagId, Arc<Tag>)>, ToolError> {
     if pattern.matches('*').count() > STARS_MAX || pattern.len() > 512 {
         let text = format!("the pattern has more than {STARS_MAX} stars or 512 bytes");
         return Err(ToolError::argument(text));

@@ -13,22 +13,22 @@ const SAMPLES_MAX: usize = 100_000;
 
 /// A stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) since: Timestamp,
-    pub(super) until: Timestamp,
+pub(in crate::tools) struct Span {
+    pub(in crate::tools) since: Timestamp,
+    pub(in crate::tools) until: Timestamp,
 }
 
 /// One tag's history over a stretch, ring and store joined.
-pub(super) struct Recorded {
-    pub(super) window: Window,
+pub(in crate::tools) struct Recorded {
+    pub(in crate::tools) window: Window,
     /// Known losses, oldest first.
-    pub(super) gaps: Vec<Gap>,
-    pub(super) truncated: bool,
+    pub(in crate::tools) gaps: Vec<Gap>,
+    pub(in crate::tools) truncated: bool,
 }
 
 impl Span {
     /// Reads `-1h` or RFC 3339; `until` is now where it is left out.
-    pub(super) fn parse(since: &str, until: Option<&str>) -> Result<Self, ToolError> {
+    pub(in crate::tools) fn parse(since: &str, until: Option<&str>) -> Result<Self, ToolError> {
         let now = clock::now();
         let since = instant(since, now, "since")?;
         let until = until.map_or(Ok(now), |text| instant(text, now, "until"))?;
@@ -65,7 +65,11 @@ fn instant(text: &str, now: Timestamp, name: &str) -> Result<Timestamp, ToolErro
 }
 
 /// Gives one tag's history: the store up to where the ring begins, then the ring.
-pub(super) async fn recorded(deps: &Deps, id: TagId, span: Span) -> Result<Recorded, ToolError> {
+pub(in crate::tools) async fn recorded(
+    deps: &Deps,
+    id: TagId,
+    span: Span,
+) -> Result<Recorded, ToolError> {
     let ring = deps.cache.window(id, span.since, span.until);
     let ring_begins = ring.received.first().copied().unwrap_or(span.until);
     let mut window = Window::default();

@@ -1,5 +1,6 @@
 //! The recorded vectors of the reference: the operators that compare, and one file per protocol.
 
+mod diagnose;
 mod modbus;
 mod opcua;
 mod operators;

@@ -1,0 +1,165 @@
+//! The signals of one asset together: Hotelling's T-squared and the residual Q on principal
+//! components (Jackson and Mudholkar 1979), joined to one index (Yue and Qin 2001).
+
+mod matrix;
+mod projection;
+
+use projection::{Distances, Projection};
+
+use super::rolling::RollingMean;
+
+/// Signals of one asset: more take too long to learn, and few assets have as many.
+pub const SIGNALS_MAX: usize = 64;
+/// Rows that are averaged: noise goes, what lasts stays.
+const ROWS_AVERAGED: usize = 10;
+/// Blocks of the training, each judged by what was learnt from the others.
+const BLOCKS: usize = 8;
+/// The share of healthy rows below the limit.
+const QUANTILE: f64 = 0.99;
+/// Fewer rows teach nothing.
+const TRAIN_MIN: usize = 120;
+
+/// What an asset's signals are like together while it is healthy.
+#[derive(Debug, Clone)]
+pub struct AssetModel {
+    projection: Projection,
+    limits: Distances,
+    rolling: Vec<RollingMean>,
+}
+
+/// One row's judgement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssetIndex {
+    /// 1 is the limit that a hundredth of healthy rows pass.
+    pub index: f64,
+    /// The signal that lies furthest out, by its position.
+    pub leading: usize,
+}
+
+impl AssetModel {
+    /// Learns from rows of one value per signal, oldest first.
+    ///
+    /// The limit is taken from blocks that the model they are held against has not seen: a model
+    /// flatters what it has learnt from.
+    ///
+    /// # Errors
+    /// Why nothing can be learnt.
+    pub fn learn(rows: &[Vec<f64>]) -> Result<Self, &'static str> {
+        let signals = rows.first().map_or(0, Vec::len);
+        if !(2..=SIGNALS_MAX).contains(&signals) {
+            return Err("an asset needs 2 to 64 signals");
+        }
+        if rows.len() < TRAIN_MIN {
+            return Err("fewer than 120 rows to learn from");
+        }
+        if rows.iter().any(|row| row.len() != signals || row.iter().any(|v| !usable(*v))) {
+            return Err("a row has a value that is no usable number");
+        }
+        let mut rolling = vec![RollingMean::new(ROWS_AVERAGED); signals];
+        let averaged: Vec<Vec<f64>> = rows.iter().map(|row| average(&mut rolling, row)).collect();
+        let constant = "nothing moves in what was to be learnt from";
+        let all: Vec<&Vec<f64>> = averaged.iter().collect();
+        let projection = Projection::fit(&all).ok_or(constant)?;
+        let unseen = unseen(&averaged).ok_or(constant)?;
+        let limit = |of: fn(&Distances) -> f64| quantile(unseen.iter().map(of).collect());
+        let limits = Distances { t_squared: limit(|d| d.t_squared), q: limit(|d| d.q) };
+        Ok(Self { projection, limits, rolling })
+    }
+
+    /// Judges the next row; `None` where a value is no usable number.
+    pub fn judge(&mut self, row: &[f64]) -> Option<AssetIndex> {
+        if row.len() != self.rolling.len() || row.iter().any(|v| !usable(*v)) {
+            return None;
+        }
+        let averaged = average(&mut self.rolling, row);
+        let found = self.projection.distances(&averaged);
+        let share = |value: f64, limit: f64| if limit > 0.0 { value / limit } else { 0.0 };
+        let index = f64::midpoint(
+            share(found.t_squared, self.limits.t_squared),
+            share(found.q, self.limits.q),
+        );
+        let deviations = self.projection.deviations(&averaged);
+        let furthest = deviations.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+        Some(AssetIndex { index, leading: furthest.map_or(0, |(at, _)| at) })
+    }
+}
+
+/// Squares of numbers below this don't overflow.
+fn usable(value: f64) -> bool {
+    value.is_finite() && value.abs() < 1e150
+}
+
+fn average(rolling: &mut [RollingMean], row: &[f64]) -> Vec<f64> {
+    rolling.iter_mut().zip(row).map(|(mean, value)| mean.push(*value)).collect()
+}
+
+/// Gives the distances of each block by a model of the others.
+fn unseen(rows: &[Vec<f64>]) -> Option<Vec<Distances>> {
+    let size = rows.len().div_ceil(BLOCKS);
+    let mut found = Vec::with_capacity(rows.len());
+    for (nth, block) in rows.chunks(size).enumerate() {
+        let is_other = |at: &usize| at / size != nth;
+        let others: Vec<&Vec<f64>> =
+            rows.iter().enumerate().filter(|(at, _)| is_other(at)).map(|(_, row)| row).collect();
+        let model = Projection::fit(&others)?;
+        found.extend(block.iter().map(|row| model.distances(row)));
+    }
+    Some(found)
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a position among a few thousand rows"
+)]
+fn quantile(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len().saturating_sub(1) as f64 * QUANTILE).round() as usize;
+    values.get(at).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two flows that move together and one pressure of its own, with noise from a fixed seed.
+    fn plant(rows: usize, leak: f64) -> Vec<Vec<f64>> {
+        let mut state = 7_u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            f64::from(u32::try_from(state >> 33).unwrap()) / f64::from(1_u32 << 31) - 0.5
+        };
+        (0..rows)
+            .map(|n| {
+                let flow = (f64::from(u32::try_from(n).unwrap()) / 40.0).sin();
+                let (a, b, c) = (noise(), noise(), noise());
+                vec![50.0 + 10.0 * flow + a, 30.0 + 6.0 * flow + b - leak, 5.0 + 0.2 * c]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_leak_shows_though_each_signal_stays_in_its_own_range() {
+        let mut model = AssetModel::learn(&plant(600, 0.0)).unwrap();
+        let healthy: Vec<f64> =
+            plant(900, 0.0).split_off(600).iter().map(|r| model.judge(r).unwrap().index).collect();
+        assert!(healthy.iter().all(|index| *index < 2.0), "{healthy:?}");
+        let leaking = plant(900, 4.0).split_off(600);
+        let last = leaking.iter().map(|row| model.judge(row).unwrap()).last().unwrap();
+        assert!(last.index > 3.0, "{last:?}");
+    }
+
+    #[test]
+    fn what_teaches_nothing_is_refused_with_its_reason() {
+        assert!(AssetModel::learn(&[]).is_err());
+        assert!(AssetModel::learn(&vec![vec![1.0, 2.0]; 500]).is_err());
+        assert!(AssetModel::learn(&plant(50, 0.0)).is_err());
+        let mut rows = plant(600, 0.0);
+        rows[3][1] = f64::NAN;
+        assert!(AssetModel::learn(&rows).is_err());
+        let mut model = AssetModel::learn(&plant(600, 0.0)).unwrap();
+        assert_eq!(model.judge(&[1.0, f64::INFINITY, 1.0]), None);
+        assert_eq!(model.judge(&[1.0]), None);
+    }
+}

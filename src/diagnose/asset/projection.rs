@@ -1,0 +1,85 @@
+//! Principal components of several signals, and how far a row lies from them.
+
+use super::matrix::Matrix;
+use crate::diagnose::spread::spread;
+
+/// Share of the variance that the kept components explain.
+const EXPLAINED: f64 = 0.9;
+/// Added to the diagonal of the correlation: components that training hardly saw must not make
+/// a small deviation infinite.
+const RIDGE: f64 = 0.1;
+/// Below this, relative to the mean, a deviation is rounding.
+const ROUNDING: f64 = 1e-12;
+
+/// Signals of a healthy stretch, their scales and components.
+#[derive(Debug, Clone)]
+pub(super) struct Projection {
+    scales: Vec<(f64, f64)>,
+    kept: Vec<(f64, Vec<f64>)>,
+}
+
+/// A row's two distances.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Distances {
+    /// Hotelling's T-squared, within the kept components.
+    pub(super) t_squared: f64,
+    /// The squared residual, outside them.
+    pub(super) q: f64,
+}
+
+impl Projection {
+    /// Learns from rows of equal length; `None` where there are too few or nothing moves.
+    pub(super) fn fit(rows: &[&Vec<f64>]) -> Option<Self> {
+        let n = rows.first()?.len();
+        if rows.len() < 2 * n.max(2) {
+            return None;
+        }
+        let column = |j: usize| rows.iter().map(move |row| row.get(j).copied().unwrap_or(0.0));
+        let scales: Vec<(f64, f64)> = (0..n).map(|j| moving(spread(column(j)))).collect();
+        if scales.iter().all(|(_, sigma)| *sigma == 0.0) {
+            return None;
+        }
+        let scaled: Vec<Vec<f64>> = rows.iter().map(|row| scale(row, &scales)).collect();
+        let mut correlation = Matrix::covariance(&scaled, n);
+        correlation.add_to_diagonal(RIDGE);
+        let mut kept = correlation.eigen();
+        let total: f64 = kept.iter().map(|(value, _)| value).sum();
+        let mut sum = 0.0;
+        let enough = kept.iter().position(|(value, _)| {
+            sum += value;
+            sum >= EXPLAINED * total
+        });
+        kept.truncate(enough.map_or(n, |last| last + 1));
+        Some(Self { scales, kept })
+    }
+
+    pub(super) fn distances(&self, row: &[f64]) -> Distances {
+        let scaled = scale(row, &self.scales);
+        let (mut t_squared, mut explained) = (0.0, 0.0);
+        for (value, vector) in &self.kept {
+            let along: f64 = vector.iter().zip(&scaled).map(|(v, z)| v * z).sum();
+            t_squared += along * along / value;
+            explained += along * along;
+        }
+        let all: f64 = scaled.iter().map(|z| z * z).sum();
+        Distances { t_squared, q: (all - explained).max(0.0) }
+    }
+
+    /// Gives each signal's own distance in its deviations, for naming the one that leads.
+    pub(super) fn deviations(&self, row: &[f64]) -> Vec<f64> {
+        scale(row, &self.scales)
+    }
+}
+
+fn moving((mean, sigma): (f64, f64)) -> (f64, f64) {
+    (mean, if sigma > mean.abs() * ROUNDING { sigma } else { 0.0 })
+}
+
+/// A signal that never moved in training gets no weight: its first move is another detector's.
+fn scale(row: &[f64], scales: &[(f64, f64)]) -> Vec<f64> {
+    let one = |(v, (mean, sigma)): (&f64, &(f64, f64))| match *sigma > 0.0 {
+        true => (v - mean) / sigma,
+        false => 0.0,
+    };
+    row.iter().zip(scales).map(one).collect()
+}
