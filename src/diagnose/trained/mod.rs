@@ -26,6 +26,9 @@ pub trait Trained: Send {
     fn score(&self) -> f64;
 }
 
+/// Learns from values, oldest first, with a setting; says why where they teach nothing.
+pub type Learn = fn(&[f64], f64) -> Result<Box<dyn Trained>, &'static str>;
+
 /// A detector by its name, and how it learns.
 #[derive(Clone, Copy)]
 pub struct TrainedKind {
@@ -37,8 +40,8 @@ pub struct TrainedKind {
     pub usual: f64,
     /// Settings worth trying, most sensitive first.
     pub settings: &'static [f64],
-    /// Learns from values, oldest first.
-    pub learn: fn(&[f64], f64) -> Result<Box<dyn Trained>, &'static str>,
+    /// Makes one that has learnt.
+    pub learn: Learn,
 }
 
 /// Every detector that learns, the plain rule they are held against last.
