@@ -13,6 +13,7 @@ mod notation;
 mod password;
 mod problem;
 mod reference;
+pub mod secret;
 mod section;
 mod tag;
 mod tag_table;
@@ -32,6 +33,7 @@ pub use password::password_env_var;
 pub use problem::{Problem, Severity};
 
 use crate::driver::{EndpointSpec, Protocol};
+use crate::model::Secret;
 
 /// Everything a collector is told.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +87,8 @@ pub struct Sources<'a> {
     pub protocols: &'a [Protocol],
     /// Looks up a variable of the environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// The collector's state directory, passed on to each endpoint.
+    /// The collector's state directory, passed on to each endpoint. The secret store is in it.
     pub state_dir: &'a Path,
+    /// What opens the secret store, where it was given.
+    pub master: Option<&'a Secret>,
 }

@@ -9,4 +9,6 @@ mod exit;
 mod nouns;
 pub mod otctl;
 mod refused;
+mod secret;
 mod tail;
+mod talk;
