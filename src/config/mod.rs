@@ -21,16 +21,18 @@ mod tag_table;
 mod tests;
 mod toml_tree;
 mod want;
+mod write;
 mod yaml_tree;
 
 use std::path::{Path, PathBuf};
 
 pub use check::{EndpointCheck, ScanClassCheck, check};
 pub use diff::{Change, LeftOut, diff, keep_last_good};
-pub use file::{find, find_state};
+pub use file::{find, find_home, find_state};
 pub use load::load;
 pub use password::password_env_var;
 pub use problem::{Problem, Severity};
+pub use write::{endpoint_toml, to_toml};
 
 use crate::driver::{EndpointSpec, Protocol};
 use crate::model::Secret;

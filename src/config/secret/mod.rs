@@ -2,6 +2,7 @@
 
 mod file;
 mod master;
+mod reference;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use crate::model::Secret;
 
 /// The store's name in the state directory.
 pub const STORE_FILE: &str = "secrets.enc";
-/// A shorter master password is found by trying.
+/// A shorter master password is found by trying; whoever types one is asked for another.
 pub const MASTER_CHARS_MIN: usize = 10;
 /// Names are those of endpoints.
 const NAME_BYTES_MAX: usize = 128;
@@ -64,8 +65,15 @@ pub enum SecretError {
     #[error("the secret store needs its master password: {}", master::HOW)]
     NoMaster,
     /// The new master password protects nothing.
-    #[error("a master password has {MASTER_CHARS_MIN} characters or more")]
-    ShortMaster,
+    #[error("a master password is not empty")]
+    EmptyMaster,
+    /// The reference wrote it.
+    #[error(
+        "{} is a secret store of ot-aiops 0.1; ot-aiops config import takes it over with its \
+         config.yaml",
+        .0.display()
+    )]
+    OfReference(PathBuf),
     /// There is no such secret.
     #[error("the secret store has no secret {0:?}; set it with ot-aiops secret set {0}")]
     Unknown(String),
@@ -97,8 +105,12 @@ impl SecretStore {
     /// # Errors
     /// It can't be read, is not ours alone, or was changed.
     pub fn find(state_dir: &Path) -> Result<Option<Self>, SecretError> {
-        let text = file::read(&Self::path(state_dir))?;
-        text.map(|text| Sealed::parse(&text).map(|sealed| Self { sealed })).transpose()
+        let path = Self::path(state_dir);
+        let Some(text) = file::read(&path)? else { return Ok(None) };
+        if reference::is_one(&text) {
+            return Err(SecretError::OfReference(path));
+        }
+        Ok(Some(Self { sealed: Sealed::parse(&text)? }))
     }
 
     /// Gives the names of its secrets, sorted.
@@ -166,7 +178,7 @@ impl OpenStore {
     /// Puts everything under another master password.
     ///
     /// # Errors
-    /// It is too short.
+    /// It is empty.
     pub fn rotate(&mut self, master: &Secret) -> Result<(), SecretError> {
         self.key = new_key(self.cost(), master)?;
         Ok(())
@@ -178,8 +190,8 @@ impl OpenStore {
 }
 
 fn new_key(cost: Cost, master: &Secret) -> Result<Key, SecretError> {
-    if master.reveal().chars().count() < MASTER_CHARS_MIN {
-        return Err(SecretError::ShortMaster);
+    if master.reveal().is_empty() {
+        return Err(SecretError::EmptyMaster);
     }
     Key::new(cost, master)
 }
@@ -211,6 +223,21 @@ fn edit_at<T>(
     let out = change(&mut store)?;
     file::replace(&path, &Sealed::make(&store.key, &store.secrets)?.text())?;
     Ok(out)
+}
+
+/// Opens a secret store of the reference; `None` where that file isn't there.
+///
+/// # Errors
+/// It can't be read, or its master password is another one.
+pub fn open_reference(
+    path: &Path,
+    master: impl FnOnce() -> Result<Secret, SecretError>,
+) -> Result<Option<BTreeMap<String, Secret>>, SecretError> {
+    let Some(text) = file::read(path)? else { return Ok(None) };
+    if !reference::is_one(&text) {
+        return Err(SecretError::Damaged);
+    }
+    reference::open(&text, &master()?).map(Some)
 }
 
 /// What the configuration sees of the store: opened once, and only where a secret is needed.

@@ -47,8 +47,8 @@ fn removing_and_rotating_keep_the_rest() {
     edit_at(CHEAP, dir.path(), &master, |store| store.remove("qa")).unwrap();
     let gone = edit_at(CHEAP, dir.path(), &master, |store| store.remove("qa"));
     assert_eq!(gone, Err(SecretError::Unknown("qa".into())));
-    let short = edit_at(CHEAP, dir.path(), &master, |store| store.rotate(&secret("short")));
-    assert_eq!(short, Err(SecretError::ShortMaster));
+    let empty = edit_at(CHEAP, dir.path(), &master, |store| store.rotate(&secret("")));
+    assert_eq!(empty, Err(SecretError::EmptyMaster));
     assert!(read(dir.path(), "correct horse", "line1").is_ok(), "a failed change changes nothing");
     let before = std::fs::read(SecretStore::path(dir.path())).unwrap();
     edit_at(CHEAP, dir.path(), &master, |store| store.rotate(&secret("battery staple"))).unwrap();
@@ -138,7 +138,7 @@ fn what_can_be_no_secret_or_name_is_refused() {
         assert_eq!(set(dir.path(), "correct horse", name, text), Err(wanted));
     }
     let new = tempfile::tempdir().unwrap();
-    assert_eq!(set(new.path(), "short", "a", "x"), Err(SecretError::ShortMaster));
+    assert_eq!(set(new.path(), "", "a", "x"), Err(SecretError::EmptyMaster));
     assert!(SecretStore::find(new.path()).unwrap().is_none());
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::exit::Failure;
+use super::import::{self, Import};
 use super::secret::{self, SecretWhat, Where};
 use super::talk::Talk;
 use crate::actors::Plant;
@@ -101,6 +102,8 @@ enum ConfigWhat {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
     },
+    /// Takes over a configuration of ot-aiops 0.1, with the secret store beside it.
+    Import(Import),
 }
 
 /// Runs the simulated plant in a state directory, with these faults.
@@ -133,6 +136,7 @@ pub fn main(build: Build) -> ExitCode {
         What::Config(ConfigWhat::Check { config, state }) => {
             check(build, config.as_deref(), state.as_deref())
         }
+        What::Config(ConfigWhat::Import(what)) => ended(import::run(build.protocols, &what)),
         What::Secret(what) => ended(secret::run(what)),
         What::Protocols { name } => protocols(build.protocols, name.as_deref()),
         What::Other(words) => failed(2, &elsewhere(&words)),

@@ -6,6 +6,8 @@ pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+mod import;
+mod new_file;
 mod nouns;
 pub mod otctl;
 mod refused;
