@@ -296,7 +296,7 @@ fn protocols(protocols: &[Protocol], name: Option<&str>) -> ExitCode {
 fn elsewhere(words: &[String]) -> String {
     let noun = words.first().map(String::as_str).unwrap_or_default();
     let is_noun = |noun: &str| {
-        ["status", "tail", "call"].contains(&noun)
+        ["status", "tail", "call", "discover"].contains(&noun)
             || TOOLS.iter().any(|tool| {
                 tool.name.split_once('_').is_some_and(|(own, _)| own == noun)
                     || tool.command.is_some_and(|[other, _]| other == noun)

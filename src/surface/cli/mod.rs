@@ -5,6 +5,7 @@ mod client;
 pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod discover;
 mod exit;
 mod import;
 mod new_file;
