@@ -135,5 +135,12 @@ impl Vault<'_, '_> {
 }
 
 fn refuse_store(at: At, error: &SecretError, desk: &mut Desk) {
-    desk.error(at, "password", error.to_string(), "");
+    let hint = match error {
+        SecretError::NoMaster | SecretError::WrongPassword => {
+            "start it with the right master password; ot-aiops secret list names what is there"
+        }
+        SecretError::Unknown(_) => "",
+        _ => "the endpoint waits until the store can be read",
+    };
+    desk.error(at, "password", error.to_string(), hint);
 }
