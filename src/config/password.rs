@@ -78,8 +78,8 @@ impl Vault<'_, '_> {
             }
             _ => {
                 let message = "`password` must say where the password is, never what it is";
-                let hint = "write `secret:NAME`, `env:NAME` or `file:PATH`, and change a password that stood \
-                            here";
+                let hint = "write `secret:NAME`, `env:NAME` or `file:PATH`, and change a password \
+                            that stood here";
                 desk.error(at, "password", message.into(), hint);
                 None
             }

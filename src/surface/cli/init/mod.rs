@@ -26,7 +26,7 @@ use crate::tools::Audience;
 /// Where to write.
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// The configuration to write or add to; config.toml in $`OT_AIOPS_HOME` or ~/.ot-aiops
+    /// The configuration to write or add to; config.toml in $OT_AIOPS_HOME or ~/.ot-aiops
     /// otherwise.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
