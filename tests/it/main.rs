@@ -6,6 +6,7 @@
     reason = "a test that panics says where and why"
 )]
 
+mod agent;
 mod bad_input;
 mod certificates;
 mod cli;
