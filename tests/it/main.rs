@@ -22,6 +22,7 @@ mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod peer;
 mod plant;

@@ -27,6 +27,7 @@ const READ_REFS_MAX: usize = 100;
 pub(super) struct Caller {
     pub(super) agent: Agent,
     pub(super) model: Option<Arc<Vec<ModelDevice>>>,
+    pub(super) is_streamed: bool,
     pub(super) toll: Toll,
     pub(super) deadline: Instant,
 }
@@ -51,8 +52,8 @@ pub(super) fn identity(header: &Header, devices: &[ModelDevice]) -> Identity {
 /// Answers a question.
 pub(super) async fn answer(caller: Caller, ask: Ask) -> Result<Reply, DriverError> {
     match ask {
-        // The session was opened by a probe; one that said nothing is asked again.
-        Ask::Connect if caller.model.is_some() => Ok(Reply::Connected),
+        // A stream is heard of; without one only asking tells whether the agent is there.
+        Ask::Connect if caller.is_streamed => Ok(Reply::Connected),
         Ask::Connect => caller.probe().await.map(|_| Reply::Connected),
         Ask::Identify => {
             let (header, devices) = caller.probe().await?;

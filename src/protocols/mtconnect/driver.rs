@@ -267,7 +267,9 @@ impl Driver for MtConnect {
             return Asking::Beside(Box::pin(async { Err(errors::closed()) }));
         }
         let (agent, model) = (self.agent.clone(), self.model.clone());
-        Asking::Beside(Box::pin(answers::answer(Caller { agent, model, toll, deadline }, ask)))
+        let is_streamed = matches!(self.source, Source::Pushed(_));
+        let caller = Caller { agent, model, is_streamed, toll, deadline };
+        Asking::Beside(Box::pin(answers::answer(caller, ask)))
     }
 
     async fn close(&mut self, _deadline: Instant) {

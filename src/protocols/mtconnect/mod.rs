@@ -16,6 +16,8 @@ mod multipart;
 mod settings;
 mod stream;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod values;
 mod xml;
 
