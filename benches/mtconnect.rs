@@ -34,7 +34,8 @@ fn document() -> String {
         for nth in 0..OBSERVATIONS / ITEMS {
             let (sequence, micros) = (nth * ITEMS + item + 1, nth * 1009);
             text.push_str(&format!(
-                "<Position dataItemId=\"item{item}\" timestamp=\"2026-06-30T10:00:00.{micros:06}Z\" \
+                "<Position dataItemId=\"item{item}\" \
+                 timestamp=\"2026-06-30T10:00:00.{micros:06}Z\" \
                  sequence=\"{sequence}\" subType=\"ACTUAL\">{}.{item}</Position>",
                 nth % 200
             ));

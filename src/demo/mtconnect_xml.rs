@@ -77,9 +77,8 @@ pub(super) fn streams(buffer: &Buffer, made: &[Made], next: u64) -> String {
         for (list, category) in
             [("Samples", "SAMPLE"), ("Events", "EVENT"), ("Condition", "CONDITION")]
         {
-            let own = |made: &&Made| {
-                made.item.component == component && made.item.category == category
-            };
+            let own =
+                |made: &&Made| made.item.component == component && made.item.category == category;
             let all: String = made.iter().filter(own).map(observation).collect();
             if !all.is_empty() {
                 write!(within, "<{list}>{all}</{list}>").expect("a String takes every write");

@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone)]
 pub(crate) enum Piece {
     Bytes(Vec<u8>),
-    Wait(Duration),
     /// The same again and again, with a pause between.
     Repeat(Vec<u8>, Duration),
     /// Nothing more comes, and the connection stays.
@@ -77,7 +76,6 @@ async fn play(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
     for piece in answer {
         match piece {
             Piece::Bytes(bytes) => stream.write_all(&bytes).await?,
-            Piece::Wait(pause) => tokio::time::sleep(pause).await,
             Piece::Repeat(bytes, pause) => loop {
                 stream.write_all(&bytes).await?;
                 tokio::time::sleep(pause).await;

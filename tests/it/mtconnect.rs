@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::agent::{Agent, Answer, PROBE, Piece, answer, part, position, stream_head, streams, xml};
+use crate::agent::{
+    Agent, Answer, PROBE, Piece, answer, part, position, stream_head, streams, xml,
+};
 use crate::collector::{Collector, good_tags};
 use crate::peer;
 use crate::plant::{Endpoint, plant};

@@ -65,24 +65,6 @@ pub(super) const POINTS: &[Point] = &[
         |p| Value::text(if runs(p) { "ACTIVE" } else { "READY" }),
     ),
     point(
-        &ItemKind { element: "Program", ..event("program", "Controller", "PROGRAM") },
-        "wrapper/program",
-        "",
-        "wrapping pattern",
-        EXACT,
-        (0.0, 0.0),
-        |_| Value::text("EUR-CROSS-2"),
-    ),
-    point(
-        &ItemKind { element: "PartCount", ..event("pallets", "Controller", "PART_COUNT") },
-        "wrapper/pallets",
-        "",
-        "pallets wrapped since the shift began",
-        EXACT,
-        (0.0, 1e6),
-        |p| Value::U64(u64::from(pallets(p))),
-    ),
-    point(
         &ItemKind {
             element: "RotaryVelocity",
             ..sample("table_v", "Rotary", "ROTARY_VELOCITY", "REVOLUTION/MINUTE")
@@ -114,6 +96,39 @@ pub(super) const POINTS: &[Point] = &[
         Sensor { noise: 0.05, resolution: 0.1 },
         (0.0, 90.0),
         |p| Value::F64(p.packer.oil_c - 4.0),
+    ),
+    point(
+        &ItemKind { element: "Amperage", ..sample("table_i", "Rotary", "AMPERAGE", "AMPERE") },
+        "wrapper/motor_current",
+        "A",
+        "of the turntable's motor",
+        Sensor { noise: 0.03, resolution: 0.01 },
+        (0.0, 10.0),
+        |p| Value::F64(1.2 + 0.05 * p.packer.cases_min),
+    ),
+    point(
+        &ItemKind {
+            element: "LinearForce",
+            ..sample("film_f", "Controller", "LINEAR_FORCE", "NEWTON")
+        },
+        "wrapper/film_tension",
+        "N",
+        "of the film at the roller",
+        Sensor { noise: 1.5, resolution: 0.5 },
+        (50.0, 250.0),
+        |p| Value::F64(110.0 + 0.6 * p.packer.cases_min),
+    ),
+    point(
+        &ItemKind {
+            element: "Velocity",
+            ..sample("film_v", "Controller", "VELOCITY", "MILLIMETER/SECOND")
+        },
+        "wrapper/film_speed",
+        "mm/s",
+        "of the film at the roller",
+        Sensor { noise: 2.0, resolution: 1.0 },
+        (-50.0, 1500.0),
+        |p| Value::F64(12.0 * p.packer.cases_min),
     ),
     point(
         &ItemKind {

@@ -238,9 +238,9 @@ fn tree(devices: &[ModelDevice], root: &str, depth: u8) -> Vec<BrowseNode> {
     for device in devices {
         let mut levels: Vec<u8> = Vec::new();
         for component in &device.components {
-            let above = component.parent.and_then(|at| {
-                Some((device.components.get(at)?.id.as_ref(), *levels.get(at)?))
-            });
+            let above = component
+                .parent
+                .and_then(|at| Some((device.components.get(at)?.id.as_ref(), *levels.get(at)?)));
             let (parent, level) = above.unwrap_or(("devices", 0));
             let level = level.saturating_add(1);
             levels.push(level);

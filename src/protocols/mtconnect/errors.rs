@@ -25,8 +25,12 @@ pub(super) fn request(url: &str, error: &reqwest::Error) -> DriverError {
         return about(url, ErrorKind::Protocol, "the answer is damaged: its compression is broken")
             .hint("what stands between here and the agent alters its answers");
     }
-    about(url, ErrorKind::LinkLost, "the connection ended before the answer was complete, or what came is no HTTP")
-        .hint("check that an MTConnect agent listens there, and nothing else")
+    about(
+        url,
+        ErrorKind::LinkLost,
+        "the connection ended before the answer was complete, or what came is no HTTP",
+    )
+    .hint("check that an MTConnect agent listens there, and nothing else")
 }
 
 /// No whole answer in time.
@@ -82,9 +86,7 @@ pub(super) fn document(url: &str, fault: Fault) -> DriverError {
 
 fn agent(url: &str, code: AgentError) -> DriverError {
     let (kind, hint) = match code.0 {
-        "NO_DEVICE" => {
-            (ErrorKind::BadAddress, "see mtconnect_probe for the devices there are")
-        }
+        "NO_DEVICE" => (ErrorKind::BadAddress, "see mtconnect_probe for the devices there are"),
         "ASSET_NOT_FOUND" | "INVALID_URI" | "INVALID_XPATH" => {
             (ErrorKind::BadAddress, "check the path of agent_url and the name of device")
         }

@@ -225,7 +225,9 @@ impl Follow {
     /// Gives the present state, in the order of the buffer.
     pub(super) fn current(&self) -> Observations {
         let mut rows: Vec<Arc<Observation>> = self.rows.values().cloned().collect();
-        rows.sort_by(|a, b| (&a.device, a.sequence, &a.item).cmp(&(&b.device, b.sequence, &b.item)));
+        rows.sort_by(|a, b| {
+            (&a.device, a.sequence, &a.item).cmp(&(&b.device, b.sequence, &b.item))
+        });
         let total = rows.len();
         rows.truncate(ROWS_MAX);
         Observations { rows, total }
@@ -307,8 +309,7 @@ pub(super) fn row(place: &Place<'_>, seen: &Seen<'_>) -> Observation {
         native_severity: short(&seen.native_severity),
         qualifier: short(&seen.qualifier),
     });
-    let kind: &str =
-        if seen.category == Category::Condition { &seen.kind } else { seen.element };
+    let kind: &str = if seen.category == Category::Condition { &seen.kind } else { seen.element };
     Observation {
         device: short(&place.device),
         component: short(&place.component),

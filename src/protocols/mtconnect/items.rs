@@ -83,8 +83,11 @@ impl Routes {
 pub(super) fn check(address: &str) -> Result<(), DriverError> {
     let is_long = address.chars().count() > REF_CHARS_MAX;
     if is_long || address.trim().is_empty() || address.chars().any(char::is_control) {
-        return Err(DriverError::new(ErrorKind::BadAddress, "this is no id or name of a data item")
-            .hint("write the data item's id or name, or DEVICE:ID where several devices share it"));
+        return Err(DriverError::new(
+            ErrorKind::BadAddress,
+            "this is no id or name of a data item",
+        )
+        .hint("write the data item's id or name, or DEVICE:ID where several devices share it"));
     }
     Ok(())
 }

@@ -151,7 +151,12 @@ impl Cutter {
     fn pass_head(&mut self) -> Result<Option<Option<usize>>, Damage> {
         let ends = [&b"\r\n\r\n"[..], &b"\n\n"[..]];
         let within = self.held.get(..HEAD_BYTES_MAX.min(self.held.len())).unwrap_or_default();
-        let end = ends.iter().filter_map(|end| Some((find(within, end, 0)?, end.len()))).min();
+        let end = match within {
+            // No header lines at all.
+            [b'\r', b'\n', ..] => Some((0, 2)),
+            [b'\n', ..] => Some((0, 1)),
+            _ => ends.iter().filter_map(|end| Some((find(within, end, 0)?, end.len()))).min(),
+        };
         let Some((at, length)) = end else {
             return if within.len() >= HEAD_BYTES_MAX { Err(Damage::Head) } else { Ok(None) };
         };

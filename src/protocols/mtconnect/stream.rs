@@ -159,11 +159,7 @@ async fn run(shared: Arc<Shared>, stream: Stream, count: Option<u64>, toll: Toll
 }
 
 /// Asks for the present state, counts what is lost, and opens the stream anew from there.
-async fn resync(
-    shared: &Shared,
-    count: Option<u64>,
-    toll: &Toll,
-) -> Result<Stream, DriverError> {
+async fn resync(shared: &Shared, count: Option<u64>, toll: &Toll) -> Result<Stream, DriverError> {
     let paying = (toll, Instant::now() + RESYNC_MAX);
     let document = shared.agent.get("current", paying).await?;
     let before = *shared.position.lock();

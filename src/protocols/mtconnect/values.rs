@@ -40,7 +40,11 @@ impl Reads {
         });
         match (tag.data_type, item) {
             (DataType::Native, Some(item)) if item.category.as_ref() == "EVENT" => {
-                if is_number { Self::Number } else { Self::Text }
+                if is_number {
+                    Self::Number
+                } else {
+                    Self::Text
+                }
             }
             (DataType::Native, _) => Self::ByCategory,
             (other, _) => Self::As(other),

@@ -15,7 +15,9 @@ const ATTRIBUTES_MAX: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// A document type declaration, wherever it stands.
-    #[error("declares a DTD, which no MTConnect document does: refused, for it can define entities")]
+    #[error(
+        "declares a DTD, which no MTConnect document does: refused, for it can define entities"
+    )]
     Dtd,
     /// A reference to something other than XML's own five characters.
     #[error("refers to an entity that XML itself does not define: refused")]
@@ -256,10 +258,7 @@ impl<'d> Element<'d> {
     }
 
     /// Gives each attribute, by its name without a prefix.
-    pub(super) fn attributes(
-        &self,
-        mut each: impl FnMut(&str, Cow<'d, str>),
-    ) -> Result<(), Fault> {
+    pub(super) fn attributes(&self, mut each: impl FnMut(&str, Cow<'d, str>)) -> Result<(), Fault> {
         scan(self.content.get(self.name_len..).unwrap_or_default(), |name, value| {
             each(name, value);
         })
@@ -357,7 +356,10 @@ mod tests {
     #[test]
     fn an_error_document_is_the_agents_own_error() {
         for (document, code) in [
-            ("<MTConnectError><Errors><Error errorCode='NO_DEVICE'>x</Error></Errors>", "NO_DEVICE"),
+            (
+                "<MTConnectError><Errors><Error errorCode='NO_DEVICE'>x</Error></Errors>",
+                "NO_DEVICE",
+            ),
             ("<m:MTConnectError><m:Error errorCode='OUT_OF_RANGE'/>", "OUT_OF_RANGE"),
             ("<MTConnectError><Errors><Error errorCode='ring me'/></Errors>", "of no known code"),
         ] {

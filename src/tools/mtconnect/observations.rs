@@ -65,7 +65,9 @@ impl From<&Observation> for ObservationAnswer {
             sub_type: sanitize(&row.sub_type, 48),
             level: condition.map(|condition| condition.level.word()),
             native_code: condition.map(|c| sanitize(&c.native_code, 48)).unwrap_or_default(),
-            native_severity: condition.map(|c| sanitize(&c.native_severity, 48)).unwrap_or_default(),
+            native_severity: condition
+                .map(|c| sanitize(&c.native_severity, 48))
+                .unwrap_or_default(),
         }
     }
 }

@@ -37,9 +37,7 @@ pub(crate) struct OeeInput {
 }
 
 /// What a machine is doing, worst first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     /// The agent says that the machine is not available.
@@ -225,7 +223,11 @@ fn fault(row: &Observation, level: Level) -> FaultAnswer {
         data_item_id: sanitize(&row.item, 64),
         kind: sanitize(&row.kind, 48),
         level: level.word(),
-        native_code: row.condition.as_ref().map(|c| sanitize(&c.native_code, 48)).unwrap_or_default(),
+        native_code: row
+            .condition
+            .as_ref()
+            .map(|c| sanitize(&c.native_code, 48))
+            .unwrap_or_default(),
         message,
         since: sanitize(&row.timestamp, 40),
     }

@@ -106,19 +106,17 @@ impl Tool for Probe {
             ask(deps, &target, &call, Ask::Model, max_age_s, None).await?;
         let Reply::Model(model) = reply.as_ref() else { return Err(mismatched()) };
         let wanted = |device: &&ModelDevice| {
-            input.device.as_deref().is_none_or(|name| *device.name == *name || *device.uuid == *name)
+            input
+                .device
+                .as_deref()
+                .is_none_or(|name| *device.name == *name || *device.uuid == *name)
         };
         let devices: Vec<DeviceAnswer> =
             model.iter().filter(wanted).map(|device| answer(device, &mut room)).collect();
         let all = model.iter().filter(wanted).flat_map(|device| &device.components);
         let there: usize = all.map(|component| component.items.len()).sum();
         provenance.truncated = there > usize::try_from(input.limit).unwrap_or_default();
-        Ok(ProbeOutput {
-            endpoint: target.name,
-            device_count: devices.len(),
-            devices,
-            provenance,
-        })
+        Ok(ProbeOutput { endpoint: target.name, device_count: devices.len(), devices, provenance })
     }
 }
 
