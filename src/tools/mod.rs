@@ -16,6 +16,7 @@ mod error;
 mod health;
 mod mc;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod plant_overview;
 mod protocols;
@@ -62,6 +63,11 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mtconnect::Probe>(),
+    define::<mtconnect::Current>(),
+    define::<mtconnect::Sample>(),
+    define::<mtconnect::Assets>(),
+    define::<mtconnect::OeeSnapshot>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),

@@ -6,6 +6,7 @@
     reason = "a test that panics says where and why"
 )]
 
+mod agent;
 mod bad_input;
 mod certificates;
 mod cli;
@@ -22,6 +23,7 @@ mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod peer;
 mod plant;
