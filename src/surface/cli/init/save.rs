@@ -116,13 +116,7 @@ fn block(given: &Given) -> String {
     let text = endpoint_toml(&given.spec);
     match &given.spec.password {
         None => text,
-        Some(_) => {
-            // Before its tags, whose tables would take the key.
-            let (head, tags) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
-            let name = format!("secret:{}", given.spec.name);
-            let source = toml::Value::String(name);
-            let tags = if tags.is_empty() { String::new() } else { format!("\n{tags}") };
-            format!("{head}\npassword = {source}\n{tags}")
-        }
+        // An endpoint uses the secret of its own name by itself.
+        Some(_) => format!("# Its password is the secret {:?}.\n{text}", given.spec.name),
     }
 }
