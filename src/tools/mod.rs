@@ -16,6 +16,7 @@ mod error;
 mod health;
 mod mc;
 mod modbus;
+mod mqtt;
 mod opcua;
 mod plant_overview;
 mod protocols;
@@ -61,6 +62,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mqtt::ReadTopic>(),
+    define::<mqtt::SubscribeSample>(),
+    define::<mqtt::NodeList>(),
+    define::<mqtt::UnsBrowse>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),
