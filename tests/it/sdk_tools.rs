@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::broker::Broker;
 use crate::collector::{Collector, good_tags};
 use crate::golden::matches;
 use crate::peer;
@@ -88,6 +89,28 @@ fn controllers() -> Vec<Case> {
             json!(-5),
             json!({"word_devices": 7}),
         ),
+        (
+            "mqtt_read_topic",
+            json!({"topic": "site/t", "count": 1, "timeout_s": 5}),
+            "/messages/0/payload/text",
+            json!("23.5"),
+            json!({"topic": "a/#/b"}),
+        ),
+        (
+            "sparkplug_subscribe_sample",
+            json!({"topic": "spBv1.0/G/NBIRTH/E", "count": 1, "timeout_s": 5}),
+            "/samples/0/sparkplug/group_id",
+            json!("G"),
+            json!({"count": "x"}),
+        ),
+        ("sparkplug_node_list", json!({"timeout_s": 1}), "/node_count", json!(1), unknown()),
+        (
+            "uns_browse",
+            json!({"topic": "site/#", "timeout_s": 1}),
+            "/topics/0",
+            json!("site/t"),
+            json!({"topic": "#/a"}),
+        ),
         ("ethernetip_status", json!({}), "/implemented", json!(false), unknown()),
         ("ethercat_status", json!({}), "/implemented", json!(false), unknown()),
     ]
@@ -150,14 +173,19 @@ fn tags() -> Vec<Case> {
 async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
     let (s7, mc) = (peer::snap7(), peer::mc_sim("none"));
+    let broker = Broker::start();
+    broker.publish("site/t", b"23.5", &["-r"]).await;
+    // A birth is not kept by nodes of the field; here it waits for whoever comes.
+    broker.publish("spBv1.0/G/NBIRTH/E", &[24, 0], &["-r"]).await;
     let config = plant(&[
         Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
+        broker.endpoint("uns").with("topic = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
     ]);
     let collector = Collector::start(&config).await;
-    good_tags(&collector.agent().await, &["nine"]).await;
+    good_tags(&collector.agent().await, &["nine", "t"]).await;
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;

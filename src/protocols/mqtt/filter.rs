@@ -38,7 +38,7 @@ pub(super) fn check_filter(filter: &str) -> Result<(), &'static str> {
 }
 
 /// Tells whether a topic is one that a filter asks for.
-pub(super) fn matches(filter: &str, topic: &str) -> bool {
+pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     // A wildcard at the beginning asks for nothing of the broker's own (4.7.2).
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;

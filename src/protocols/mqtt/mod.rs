@@ -21,6 +21,8 @@ mod write;
 
 pub use address::publish_ref;
 #[cfg(feature = "demo")]
+pub(crate) use filter::matches;
+#[cfg(feature = "demo")]
 pub(crate) use sparkplug::proto;
 pub(crate) use sparkplug::topic::{Kind, Topic};
 

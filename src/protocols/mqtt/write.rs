@@ -17,8 +17,8 @@ use crate::model::{
 use crate::net::mqtt::Publish;
 use crate::net::registers::single;
 
-/// A node that is asked for its birth sends everything it has: once a minute is often enough.
-pub(super) const REBIRTH_EVERY: Duration = Duration::from_secs(60);
+/// A node that is asked for its birth sends everything it has: it is not asked again sooner.
+pub(super) const REBIRTH_EVERY: Duration = Duration::from_secs(10);
 /// Nodes that are asked within that time: more at once would be a storm.
 pub(super) const REBIRTHS_MAX: usize = 10;
 
