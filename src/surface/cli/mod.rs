@@ -5,8 +5,13 @@ mod client;
 pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod discover;
 mod exit;
+mod import;
+mod new_file;
 mod nouns;
 pub mod otctl;
 mod refused;
+mod secret;
 mod tail;
+mod talk;
