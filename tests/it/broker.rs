@@ -16,7 +16,7 @@ pub(crate) struct Broker {
     pub(crate) tls: u16,
     pub(crate) mutual: u16,
     pub(crate) password: u16,
-    _peer: Peer,
+    peer: Peer,
 }
 
 /// Where the authorities and certificates lie.
@@ -42,15 +42,16 @@ impl Broker {
             words(all)
         });
         let [plain, tls, mutual, password] = *ports.lock().unwrap();
-        Self { plain, tls, mutual, password, _peer: peer }
+        Self { plain, tls, mutual, password, peer }
     }
 
     /// Ends it and starts it again at the same ports, with nothing kept.
     pub(crate) fn again(self) -> Self {
-        let Self { plain, tls, mutual, password, _peer } = self;
-        drop(_peer);
+        let Self { plain, tls, mutual, password, peer } = self;
+        drop(peer);
         let peer = Peer::start("mosquitto", &words([plain, tls, mutual, password]), plain);
-        Self { plain, tls, mutual, password, _peer: peer.unwrap_or_else(|why| panic!("{why}")) }
+        let peer = peer.unwrap_or_else(|why| panic!("{why}"));
+        Self { plain, tls, mutual, password, peer }
     }
 
     /// An endpoint at the plain door.

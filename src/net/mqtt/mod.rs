@@ -261,3 +261,75 @@ fn take(once: &Once) -> std::io::Result<TcpStream> {
 
 /// The library's own limit on connecting: ours comes first.
 const LATE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// An ear that passes on why the session ended.
+    struct Last(mpsc::Sender<MqttError>);
+
+    impl Ear for Last {
+        fn hear(&self, _message: Heard) {}
+
+        fn ended(&self, why: MqttError) {
+            assert!(self.0.try_send(why).is_ok(), "a session ends once");
+        }
+    }
+
+    /// Opens a session with a broker that answers CONNECT so, and says why it ended or did not
+    /// come up.
+    async fn end(version: Version, answer: &'static [u8]) -> MqttError {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let broker = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut connect = [0; 512];
+            stream.read(&mut connect).await.unwrap();
+            stream.write_all(answer).await.unwrap();
+            // Until the client goes.
+            while stream.read(&mut connect).await.is_ok_and(|count| count > 0) {}
+        });
+        let opening = Opening {
+            host: "127.0.0.1".to_owned(),
+            port,
+            version,
+            client_id: "c".to_owned(),
+            login: None,
+            tls: None,
+            keep_alive_s: 60,
+        };
+        let (why, mut ended) = mpsc::channel(1);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let why = match Session::open(&opening, Arc::new(Last(why)), deadline).await {
+            Err(why) => why,
+            Ok(_session) => ended.recv().await.unwrap(),
+        };
+        broker.abort();
+        why
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_announces_more_than_is_taken_ends_the_session_by_name() {
+        let why = end(Version::V3, b"\x20\x02\x00\x00\x30\xFF\xFF\xFF\x7F").await;
+        assert_eq!(why, MqttError::TooLong);
+        let why = end(Version::V5, b"\x20\x03\x00\x00\x00\x30\xFF\xFF\xFF\x7F").await;
+        assert_eq!(why, MqttError::TooLong);
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_said_at_once_and_other_bytes_are_no_broker() {
+        let refused = end(Version::V3, b"\x20\x02\x00\x05").await;
+        assert_eq!(refused, MqttError::LoginRefused("not authorized"));
+        let refused = end(Version::V5, b"\x20\x03\x00\x86\x00").await;
+        assert_eq!(refused, MqttError::LoginRefused("bad user name or password"));
+        for version in [Version::V3, Version::V5] {
+            let why = end(version, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            assert!(matches!(why, MqttError::Protocol(_) | MqttError::Lost(_)), "{why:?}");
+        }
+    }
+}

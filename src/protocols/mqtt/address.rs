@@ -44,8 +44,8 @@ pub fn publish_ref(topic: &str, qos: u8, retain: bool) -> String {
 fn bad(text: &str, why: &str) -> DriverError {
     let shown: String = text.chars().take(80).collect();
     DriverError::new(ErrorKind::BadAddress, format!("{shown:?} is no MQTT address: {why}")).hint(
-        "write a topic such as site/line1/temp, a part of its JSON as site/line1/state#a.b[0], or a \
-         Sparkplug metric as spBv1.0/group/node:metric or spBv1.0/group/node/device:metric",
+        "write a topic such as site/line1/temp, a part of its JSON as site/line1/state#a.b[0], or \
+         a Sparkplug metric as spBv1.0/group/node:metric or spBv1.0/group/node/device:metric",
     )
 }
 

@@ -1,13 +1,13 @@
 //! What a broker has to offer: topics with the parts of their JSON, and the metrics of births.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::metric_ref;
 use super::collect::{Caller, Wanted, collect};
+use super::hub::{Known, message};
 use super::payload;
-use super::sparkplug::metric::type_name;
 use super::sparkplug::topic::Topic;
 use crate::driver::{BrowseNode, Content, DriverError, Message, Reply};
 use crate::model::Value;
@@ -35,7 +35,7 @@ impl Tree {
             return;
         }
         self.nodes.push(BrowseNode {
-            depth: u8::try_from(parent.matches('/').count() + 1).unwrap_or(u8::MAX),
+            depth: depth_below(parent),
             node_id: id.into(),
             browse_name: name.into(),
             node_class: class.into(),
@@ -85,6 +85,14 @@ impl Tree {
     }
 }
 
+/// Counts levels: what stands at the root is one below it.
+fn depth_below(parent: &str) -> u8 {
+    match parent {
+        "#" => 1,
+        levels => u8::try_from(levels.split('/').count() + 1).unwrap_or(u8::MAX),
+    }
+}
+
 /// Listens for a while and gives what was heard.
 pub(super) async fn browse(
     caller: Caller,
@@ -109,7 +117,7 @@ pub(super) async fn browse(
     Ok(Reply::Browse { nodes: tree.nodes, truncated: tree.is_cut })
 }
 
-fn metrics(tree: &mut Tree, known: &super::hub::Known) {
+fn metrics(tree: &mut Tree, known: &Known) {
     let mut births: Vec<_> = known.nodes.births().collect();
     births.sort_by_key(|(source, device, _)| (*source, *device));
     for (source, device, names) in births {
@@ -118,16 +126,39 @@ fn metrics(tree: &mut Tree, known: &super::hub::Known) {
             Some(device) => format!("spBv1.0/{source}/{device}"),
         };
         let folder = tree.folder(&place);
+        let values = newest(known, source, device);
         let mut metrics: Vec<_> = names.all().collect();
         metrics.sort();
-        for (metric, kind) in metrics {
+        for metric in metrics {
             // The session's own bookkeeping is no value of the plant.
             if metric.as_ref() == "bdSeq" || metric.starts_with("Node Control/") {
                 continue;
             }
             let id = metric_ref(source, device, metric);
-            let name = format!("{metric} ({})", type_name(kind));
-            tree.push(id, &name, "Variable", &folder, None);
+            let value = values.get(metric).cloned().unwrap_or(Value::Null);
+            tree.push(id, metric, "Variable", &folder, Some(value));
         }
     }
+}
+
+/// Gives the newest value of each metric, as far as messages of its source are kept.
+fn newest(known: &Known, source: &str, device: Option<&str>) -> HashMap<Arc<str>, Value> {
+    let Some((group, node)) = source.split_once('/') else { return HashMap::new() };
+    let (words, tail) = match device {
+        None => (["NBIRTH", "NDATA"], node.to_owned()),
+        Some(device) => (["DBIRTH", "DDATA"], format!("{node}/{device}")),
+    };
+    let mut kept: Vec<_> = words
+        .iter()
+        .flat_map(|word| known.store.find(&format!("spBv1.0/{group}/{word}/{tail}"), 16, 16).0)
+        .collect();
+    kept.sort_by_key(|message| message.order);
+    let mut values = HashMap::new();
+    for kept in &kept {
+        let Content::Metrics { metrics, .. } = message(kept).content else { continue };
+        for metric in metrics.iter().filter(|m| m.error.is_none() && !m.is_historical) {
+            values.insert(metric.name.clone(), metric.value.clone());
+        }
+    }
+    values
 }

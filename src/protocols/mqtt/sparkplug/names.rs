@@ -43,9 +43,9 @@ impl Names {
         self.kinds.len()
     }
 
-    /// Lists names with the numbers of their types.
-    pub(in super::super) fn all(&self) -> impl Iterator<Item = (&Arc<str>, u32)> {
-        self.kinds.iter().map(|(name, kind)| (name, *kind))
+    /// Lists the names.
+    pub(in super::super) fn all(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.kinds.keys()
     }
 
     /// Tells whether the birth named it.

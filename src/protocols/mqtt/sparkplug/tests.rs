@@ -110,8 +110,8 @@ fn structure(kind: u8, number: u8, bytes: &[u8]) -> Vec<u8> {
     // The number of a value's field takes two bytes of key from 16 on.
     let mut metric = field(1, b"s");
     metric.extend([4 << 3, kind]);
-    let key = u16::from(number) << 3 | 2;
-    metric.extend([(key & 0x7F) as u8 | 0x80, (key >> 7) as u8]);
+    let [high, low] = (u16::from(number) << 3 | 2).to_be_bytes();
+    metric.extend([low | 0x80, high << 1 | low >> 7]);
     metric.extend(&field(0, bytes)[1..]);
     field(2, &metric)
 }
