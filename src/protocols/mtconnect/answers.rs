@@ -80,11 +80,13 @@ pub(super) async fn answer(caller: Caller, ask: Ask) -> Result<Reply, DriverErro
         Ask::Browse { root, depth, nodes_max, values } => {
             caller.browse(&root, depth, nodes_max, values).await
         }
-        Ask::Block(_) | Ask::History { .. } | Ask::Listen { .. } => Err(DriverError::new(
-            ErrorKind::Unsupported,
-            "an MTConnect agent has no registers and no history of one item alone",
-        )
-        .hint("read data items by id with a tag, mtconnect_current or mtconnect_sample")),
+        Ask::Block(_) | Ask::History { .. } | Ask::Listen { .. } | Ask::Messages { .. } => {
+            Err(DriverError::new(
+                ErrorKind::Unsupported,
+                "an MTConnect agent has no registers, topics, or history of one item alone",
+            )
+            .hint("read data items by id with a tag, mtconnect_current or mtconnect_sample"))
+        }
     }
 }
 
