@@ -23,6 +23,7 @@ mod protocols;
 mod provenance;
 mod roadmap;
 mod s7;
+pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
@@ -78,6 +79,8 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<setup::Probe>(),
+    define::<setup::Discover>(),
 ];
 
 /// Finds a tool by its MCP name.
