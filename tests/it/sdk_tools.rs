@@ -58,6 +58,7 @@ fn unknown() -> Value {
 /// The tools of the controllers' own protocols.
 fn controllers() -> Vec<Case> {
     let at = |endpoint: &str| json!({"endpoint": endpoint});
+    let no_room = json!({"endpoint": "cnc", "limit": 0});
     vec![
         ("s7_cpu_info", json!({}), "/slot", json!(1), unknown()),
         (
@@ -91,7 +92,7 @@ fn controllers() -> Vec<Case> {
             json!(-5),
             json!({"word_devices": 7}),
         ),
-        ("mtconnect_probe", at("cnc"), "/devices/0/name", json!("CNC1"), json!({"limit": 0})),
+        ("mtconnect_probe", at("cnc"), "/devices/0/name", json!("CNC1"), no_room),
         ("mtconnect_current", at("cnc"), "/truncated", json!(false), unknown()),
         ("mtconnect_sample", at("cnc"), "/requested_count", json!(100), json!({"count": "x"})),
         ("mtconnect_assets", at("store"), "/assets/0/asset_id", json!("T1"), at("nowhere")),

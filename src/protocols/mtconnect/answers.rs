@@ -11,6 +11,7 @@ use super::http::Agent;
 use super::items::{Index, Routes};
 use super::stream::snapshot;
 use super::streams::{self, Header};
+use super::times;
 use super::values::{self, Reads};
 use super::xml::Fault;
 use crate::clock;
@@ -137,7 +138,7 @@ impl Caller {
             for (target, slot) in found.iter().zip(&mut newest) {
                 if target.as_ref().is_ok_and(|target| target.is(&place.device, &seen)) {
                     let (value, quality) = on_demand(&seen);
-                    *slot = Some((value, quality, Timestamp::parse(&seen.timestamp).ok()));
+                    *slot = Some((value, quality, times::read(&seen.timestamp)));
                 }
             }
         });
