@@ -2,6 +2,7 @@
 
 pub mod mc;
 pub mod modbus;
+pub mod mqtt;
 pub mod mtconnect;
 pub mod opcua;
 pub mod s7;
@@ -15,4 +16,5 @@ pub const PROTOCOLS: &[Protocol] = &[
     s7::PROTOCOL,
     mc::PROTOCOL,
     mtconnect::PROTOCOL,
+    mqtt::PROTOCOL,
 ];

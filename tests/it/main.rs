@@ -8,6 +8,7 @@
 
 mod agent;
 mod bad_input;
+mod broker;
 mod certificates;
 mod cli;
 mod collector;
@@ -23,6 +24,7 @@ mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mqtt;
 mod mtconnect;
 mod opcua;
 mod peer;
