@@ -289,7 +289,7 @@ mod tests {
         let broker = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut connect = [0; 512];
-            stream.read(&mut connect).await.unwrap();
+            assert!(stream.read(&mut connect).await.unwrap() > 0, "a CONNECT");
             stream.write_all(answer).await.unwrap();
             // Until the client goes.
             while stream.read(&mut connect).await.is_ok_and(|count| count > 0) {}
