@@ -197,7 +197,7 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
-        broker.endpoint("uns").with("topic = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
+        broker.endpoint("uns").with("topics = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
     ]);
     let collector = Collector::start(&config).await;
     good_tags(&collector.agent().await, &["nine", "t"]).await;

@@ -76,6 +76,10 @@ fn failure(error: &ConnectionError) -> MqttError {
             StateError::IncomingPacketTooLarge { .. }
             | StateError::Deserialization(Error::PayloadSizeLimitExceeded { .. }),
         ) => MqttError::TooLong,
+        // The library tells its source only here.
+        ConnectionError::MqttState(StateError::Deserialization(inner)) => {
+            MqttError::of_transport(inner)
+        }
         other => MqttError::of_transport(other),
     }
 }

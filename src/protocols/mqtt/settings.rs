@@ -15,6 +15,7 @@ pub(super) const KEYS: &[&str] = &[
     "host",
     "port",
     "topic",
+    "topics",
     "version",
     "username",
     "client_id",
@@ -160,26 +161,27 @@ fn tls(settings: &Settings, keys: &mut Keys<'_>) -> Option<TlsFiles> {
     Some(TlsFiles { ca_file, client })
 }
 
+/// Reads `topic`, the reference's one filter, and `topics`, a list of them.
 fn topics(settings: &Settings, keys: &mut Keys<'_>) -> Vec<Arc<str>> {
-    let words: Vec<&str> = match settings.get("topic") {
-        None | Some(Json::Null) => Vec::new(),
-        Some(Json::String(one)) if one.trim().is_empty() => Vec::new(),
-        Some(Json::String(one)) => vec![one.trim()],
+    let mut all: Vec<(&str, String)> = Vec::new();
+    all.extend(optional(settings, "topic", keys).map(|one| ("topic", one)));
+    match settings.get("topics") {
+        None | Some(Json::Null) => {}
         Some(Json::Array(many)) if many.iter().all(Json::is_string) => {
-            many.iter().filter_map(Json::as_str).map(str::trim).collect()
+            let words = many.iter().filter_map(Json::as_str);
+            all.extend(words.map(|word| ("topics", word.trim().to_owned())));
         }
-        Some(_) => {
-            keys.fault("topic", "must be a filter, or a list of filters");
-            Vec::new()
+        Some(_) => keys.fault("topics", "must be a list of filters, such as [\"site/#\"]"),
+    }
+    if all.len() > TOPICS_MAX {
+        keys.fault("topics", format!("has more than {TOPICS_MAX} filters"));
+    }
+    for (key, word) in &all {
+        if let Err(why) = filter::check_filter(word) {
+            keys.fault(key, format!("is no filter of topics: {why}"));
         }
-    };
-    if words.len() > TOPICS_MAX {
-        keys.fault("topic", format!("has more than {TOPICS_MAX} filters"));
     }
-    if let Some(why) = words.iter().find_map(|word| filter::check_filter(word).err()) {
-        keys.fault("topic", format!("is no filter of topics: {why}"));
-    }
-    words.into_iter().map(Arc::from).collect()
+    all.into_iter().map(|(_, word)| word.into()).collect()
 }
 
 #[cfg(test)]
@@ -199,7 +201,7 @@ mod tests {
         assert_eq!(port(serde_json::json!({"host": "b", "port": 11883})), 11883);
         let broker = read(serde_json::json!({"host": "b", "topic": "", "username": ""})).unwrap();
         assert!(broker.topics.is_empty() && broker.username.is_none());
-        let many = read(serde_json::json!({"host": "b", "topic": ["a/#", "b/+"], "version": "5"}));
+        let many = read(serde_json::json!({"host": "b", "topics": ["a/#", "b/+"], "version": "5"}));
         assert_eq!((many.as_ref().unwrap().topics.len(), many.unwrap().version), (2, Version::V5));
     }
 
@@ -208,6 +210,7 @@ mod tests {
         let key = |json| read(json).unwrap_err()[0].key.clone();
         assert_eq!(key(serde_json::json!({})), "host");
         assert_eq!(key(serde_json::json!({"host": "b", "topic": "a/#/b"})), "topic");
+        assert_eq!(key(serde_json::json!({"host": "b", "topics": ["a#"]})), "topics");
         assert_eq!(key(serde_json::json!({"host": "b", "version": "4.9"})), "version");
         assert_eq!(key(serde_json::json!({"host": "b", "ca_file": "/x"})), "use_tls");
         let half = serde_json::json!({"host": "b", "use_tls": true, "cert_file": "/x"});

@@ -186,3 +186,100 @@ fn unborn() -> DriverError {
     DriverError::new(ErrorKind::Unsupported, "no birth has told the type of this metric")
         .hint(format!("wait for the node's birth; String, Text, {} are written", names.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::address::publish_ref;
+    use super::super::sparkplug::metric::RawPayload;
+    use super::*;
+    use crate::driver::Planned;
+    use crate::model::Timestamp;
+    use crate::net::mqtt::Heard;
+
+    fn tag(address: &str) -> Arc<Tag> {
+        Arc::new(Tag::new("t", "e", address))
+    }
+
+    fn hear(known: &mut Known, topic: &str, payload: Vec<u8>) {
+        let (topic, payload) = (topic.to_owned().into(), payload.into());
+        known.hear(Heard { topic, payload, qos: 0, retain: false }, Timestamp::from_millis(1));
+    }
+
+    /// A broker on which node G/E was born with one metric.
+    fn born(address: &str, kind: u32, value: Held) -> (Known, Arc<Tag>) {
+        let tag = tag(address);
+        let mut known = Known::default();
+        let planned = Planned { id: TagId(0), tag: tag.clone() };
+        known.follow(&[(planned, Address::of(&tag).unwrap())]);
+        let metric = Metric {
+            name: Some("Outputs/SP".to_owned()),
+            datatype: Some(kind),
+            value: Some(value),
+            ..Metric::default()
+        };
+        let birth = Payload { metrics: vec![metric], seq: Some(0), ..Payload::default() };
+        hear(&mut known, "spBv1.0/G/DBIRTH/E/D", birth.encode_to_vec());
+        (known, tag)
+    }
+
+    #[test]
+    fn a_command_names_the_metric_and_carries_its_type_exactly() {
+        let address = "spBv1.0/G/E/D:Outputs/SP";
+        for (kind, held, value, back) in [
+            (3, Held::Int(7), Value::I64(-5), Value::I64(-5)),
+            (1, Held::Int(7), Value::I64(-128), Value::I64(-128)),
+            (9, Held::Float(1.5), Value::F64(2.5), Value::F64(2.5)),
+            (11, Held::Truth(false), Value::Bool(true), Value::Bool(true)),
+            (8, Held::Long(1), Value::U64(u64::MAX), Value::U64(u64::MAX)),
+        ] {
+            let (known, tag) = born(address, kind, held);
+            let inspected = inspect(&known, &tag, Some(TagId(0))).unwrap();
+            assert_eq!((inspected.quality, inspected.data_type), (Quality::GOOD, written(kind)));
+            let setpoint = Setpoint::fit(&tag, inspected.data_type, value).unwrap();
+            let publish = publish(&known, &setpoint).unwrap();
+            let place = (publish.topic.as_str(), publish.qos, publish.retain);
+            assert_eq!(place, ("spBv1.0/G/DCMD/E/D", 0, false));
+            let payload = RawPayload::read(&publish.payload).unwrap();
+            assert_eq!((payload.seq, payload.metrics[0].name), (None, Some("Outputs/SP")));
+            assert_eq!(payload.metrics[0].value(kind).unwrap().0, back);
+        }
+    }
+
+    #[test]
+    fn a_metric_that_no_birth_has_named_is_never_commanded() {
+        let (known, _) = born("spBv1.0/G/E/D:Outputs/SP", 3, Held::Int(7));
+        let other = tag("spBv1.0/G/E/D:Other");
+        let inspected = inspect(&known, &other, None).unwrap();
+        assert_eq!(inspected.data_type, DataType::Native, "which no setpoint fits");
+        let setpoint = Setpoint {
+            endpoint: "e".into(),
+            tag: other,
+            data_type: DataType::One(Scalar::Int32),
+            value: Value::I64(1),
+            raw: Value::I64(1),
+        };
+        assert_eq!(publish(&known, &setpoint).unwrap_err().kind, ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn text_is_published_as_it_is_and_a_part_of_a_document_never() {
+        let mut known = Known::default();
+        let command = tag(&publish_ref("f/cmd", 2, true));
+        let inspected = inspect(&known, &command, None).unwrap();
+        assert_eq!(inspected.quality, Quality::BAD_WAITING_FOR_INITIAL_DATA);
+        hear(&mut known, "f/cmd", b"{\"setpoint\":40}".to_vec());
+        let inspected = inspect(&known, &command, None).unwrap();
+        assert!(inspected.quality.is_good());
+        let wish = Value::text("{\"setpoint\":50}");
+        let setpoint = Setpoint::fit(&command, inspected.data_type, wish).unwrap();
+        let sent = publish(&known, &setpoint).unwrap();
+        assert_eq!((sent.topic.as_str(), sent.qos, sent.retain), ("f/cmd", 2, true));
+        assert_eq!(sent.payload, b"{\"setpoint\":50}");
+        let part = inspect(&known, &tag("f/cmd#setpoint"), None).unwrap();
+        assert_eq!((part.value, part.data_type), (Value::I64(40), DataType::Native));
+        let asks = rebirth("G", "E");
+        assert_eq!(asks.topic, "spBv1.0/G/NCMD/E");
+    }
+}

@@ -84,13 +84,12 @@ fn filters(target: &Target, asked: &str, other: &str) -> Vec<String> {
     if !asked.is_empty() {
         return vec![asked.to_owned()];
     }
-    let own: Vec<String> = match target.spec().settings.get("topic") {
-        Some(Json::String(one)) if !one.trim().is_empty() => vec![one.trim().to_owned()],
-        Some(Json::Array(many)) => {
-            many.iter().filter_map(Json::as_str).map(str::to_owned).collect()
-        }
-        _ => Vec::new(),
-    };
+    let settings = &target.spec().settings;
+    let one = settings.get("topic").and_then(Json::as_str);
+    let many = settings.get("topics").and_then(Json::as_array);
+    let many = many.into_iter().flatten().filter_map(Json::as_str);
+    let words = one.into_iter().chain(many).map(str::trim).filter(|word| !word.is_empty());
+    let own: Vec<String> = words.map(str::to_owned).collect();
     if own.is_empty() { vec![other.to_owned()] } else { own }
 }
 

@@ -214,21 +214,17 @@ fn raw(number: u32, field: Field<'_>) -> Result<Raw<'_>, DriverError> {
 
 /// Finds `Quality` among a metric's properties.
 fn quality(set: &[u8]) -> Result<Option<u32>, DriverError> {
-    let (mut at, mut nth, mut found) = (None, 0_usize, None);
+    let (mut at, mut count, mut found) = (None, 0_usize, None);
     for field in Fields::of(set) {
-        match field? {
-            (1, key) => {
-                if key.text()? == "Quality" {
-                    at = Some(nth);
-                }
-                nth += 1;
-            }
-            _ => {}
+        let (1, key) = field? else { continue };
+        if key.text()? == "Quality" {
+            at = Some(count);
         }
+        count += 1;
     }
     let Some(at) = at else { return Ok(None) };
-    let values = Fields::of(set).filter_map(Result::ok).filter(|(number, _)| *number == 2);
-    if let Some((_, value)) = values.skip(at).next() {
+    let mut values = Fields::of(set).filter_map(Result::ok).filter(|(number, _)| *number == 2);
+    if let Some((_, value)) = values.nth(at) {
         for field in Fields::of(value.bytes()?) {
             match field? {
                 (3, field) => found = Some(field.int()?),

@@ -124,7 +124,7 @@ mod tests {
             "spBv1.0/G/DDATA/E",
             "spBv1.0/G/NDATA/E/D",
             "spBv1.0/G/DDATA/E/D/x",
-            "spBv1.0/G/XXXX/E",
+            "spBv1.0/G/NOTHING/E",
             "spBv1.0//NDATA/E",
             "spAv1.0/G/NDATA/E",
             "STATE",
