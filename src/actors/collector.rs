@@ -19,6 +19,7 @@ use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
+use crate::ledger::{Event, Ledger, LedgerError, What};
 use crate::model::{Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
@@ -60,6 +61,9 @@ pub enum SetupError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit can't be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// An actor didn't start or answer.
     #[error("{0}")]
     Actors(String),
@@ -95,6 +99,7 @@ impl Collector {
         let loaded = load(&setup).map_err(SetupError::Config)?;
         let path = setup.state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now())?;
+        let ledger = Arc::new(Ledger::open(&setup.state_dir.join("audit.redb"), clock::now())?);
         let historian = HistorianFace::new(loaded.history);
         if let Some(bad) = &opened.report.quarantined {
             tracing::error!("history could not be read and was set aside as {}", bad.display());
@@ -103,6 +108,7 @@ impl Collector {
         let deps = Deps::new(Inner {
             cache: TagCache::new(CacheLimits::default()),
             store: Arc::new(opened.store),
+            ledger,
             directory: Arc::new(Directory::default()),
             historian,
             config: parking_lot::RwLock::new(Arc::new(loaded)),
@@ -113,6 +119,7 @@ impl Collector {
         let config = deps.config.read().clone();
         let wanted = deps.prepare(&config, Restore::Tail)?;
         let args = RootArgs {
+            ledger: deps.ledger.clone(),
             historian: HistorianArgs {
                 store: deps.store.clone(),
                 cache: deps.cache.clone(),
@@ -128,6 +135,10 @@ impl Collector {
             .await
             .map_err(|error| SetupError::Actors(error.to_string()))?;
         *deps.reloader.lock().await = Some(root.clone());
+        let started = Event::new(What::Started).with("version", env!("CARGO_PKG_VERSION"));
+        if let Err(error) = deps.ledger.append_durable(started).await {
+            tracing::error!("the start could not be recorded, writes are frozen: {error}");
+        }
         reconcile(&root, wanted).await?;
         Ok(Self { root, deps })
     }

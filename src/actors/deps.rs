@@ -12,6 +12,7 @@ use super::historian::HistorianFace;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
+use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
 
@@ -25,6 +26,8 @@ pub struct Inner {
     pub cache: Arc<TagCache>,
     /// History past the rings.
     pub store: Arc<SampleStore>,
+    /// The audit.
+    pub ledger: Arc<Ledger>,
     /// The connections.
     pub directory: Arc<Directory>,
     /// How the historian does.
@@ -58,9 +61,14 @@ impl Deps {
         let state_dir = dir.keep();
         let path = state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now()).expect("a new store opens");
+        let audit = state_dir.join("audit.redb");
+        let ledger = Arc::new(Ledger::open(&audit, clock::now()).expect("a new ledger opens"));
+        let kept = ledger.clone();
+        std::thread::spawn(move || kept.keep());
         Self::new(Inner {
             cache: TagCache::new(crate::cache::CacheLimits::default()),
             store: Arc::new(opened.store),
+            ledger,
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
             config: RwLock::default(),

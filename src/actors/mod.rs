@@ -9,6 +9,7 @@ mod directory;
 mod doors;
 mod endpoints;
 mod historian;
+mod ledger;
 mod link;
 mod observed;
 mod poller;

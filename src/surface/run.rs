@@ -191,7 +191,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idleness_counts_from_the_last_session() {
-        let (told, mut heard) = watch::channel(Attending { open: true, sessions: 0 });
+        let (told, mut heard) = watch::channel(Attending { open: true, ..Attending::default() });
         let started = tokio::time::Instant::now();
         let coming = async {
             for sessions in [1, 2, 1, 0] {

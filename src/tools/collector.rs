@@ -47,7 +47,7 @@ impl Tool for Reload {
                 error.to_string(),
                 "nothing has changed; correct the file and reload again",
             ),
-            SetupError::Store(_) => {
+            SetupError::Store(_) | SetupError::Ledger(_) => {
                 ToolError::new(Code::Storage, error.to_string(), "see the collector's log")
             }
             SetupError::Actors(_) => {
