@@ -15,6 +15,7 @@ use super::doors::ServeDoors;
 use super::endpoints::EndpointsArgs;
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
+use super::writes::{Cause, Desk};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Change, Config, Problem, Sources};
@@ -39,8 +40,19 @@ pub struct Setup {
     pub plant: Plant,
     /// Every protocol of this build.
     pub protocols: &'static [Protocol],
+    /// Whether it ends by itself: then it writes nothing.
+    pub stay: Stay,
     /// Reads an environment variable.
     pub env: fn(&str) -> Option<String>,
+}
+
+/// How long a collector runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// Until somebody ends it.
+    Standing,
+    /// As long as somebody asks: nobody answers for its writes, so there are none.
+    UntilIdle,
 }
 
 /// What the endpoints are.
@@ -105,10 +117,12 @@ impl Collector {
             tracing::error!("history could not be read and was set aside as {}", bad.display());
             historian.report.lock().quarantined = Some(bad.display().to_string());
         }
+        let desk = desk(&setup, &ledger)?;
         let deps = Deps::new(Inner {
             cache: TagCache::new(CacheLimits::default()),
             store: Arc::new(opened.store),
             ledger,
+            desk,
             directory: Arc::new(Directory::default()),
             historian,
             config: parking_lot::RwLock::new(Arc::new(loaded)),
@@ -129,6 +143,7 @@ impl Collector {
                 cache: deps.cache.clone(),
                 directory: deps.directory.clone(),
             },
+            command: deps.clone(),
             doors: doors(deps.clone()),
         };
         let (root, _) = Actor::spawn(None, Root, args)
@@ -139,6 +154,7 @@ impl Collector {
         if let Err(error) = deps.ledger.append_durable(started).await {
             tracing::error!("the start could not be recorded, writes are frozen: {error}");
         }
+        deps.load_policy().await;
         reconcile(&root, wanted).await?;
         Ok(Self { root, deps })
     }
@@ -197,6 +213,7 @@ impl Deps {
         *self.historian.history.lock() = history;
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
+        self.load_policy().await;
         Ok(Reloaded { changes, problems })
     }
 
@@ -225,6 +242,21 @@ impl Deps {
         let id_of = |tag: &Tag| self.cache.resolve(&tag.name);
         Ok(connections(&config.endpoints, self.setup.protocols, &id_of))
     }
+}
+
+/// Takes up the tickets where they stand, and says why this collector may write nothing.
+fn desk(setup: &Setup, ledger: &Ledger) -> Result<Desk, SetupError> {
+    let desk = Desk::default();
+    desk.restore(ledger)?;
+    let why = if !cfg!(feature = "writes") {
+        Some("this build has no write path")
+    } else if setup.stay == Stay::UntilIdle {
+        Some("this collector ends with its last session (--exit-idle); start ot-aiops run")
+    } else {
+        None
+    };
+    desk.freeze.set(Cause::Transient, why.map(str::to_owned));
+    Ok(desk)
 }
 
 fn load(setup: &Setup) -> Result<Config, Vec<Problem>> {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
 use super::historian::HistorianFace;
+use super::writes::Desk;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
@@ -28,6 +29,8 @@ pub struct Inner {
     pub store: Arc<SampleStore>,
     /// The audit.
     pub ledger: Arc<Ledger>,
+    /// Tickets, and why nothing may be written.
+    pub desk: Desk,
     /// The connections.
     pub directory: Arc<Directory>,
     /// How the historian does.
@@ -69,6 +72,7 @@ impl Deps {
             cache: TagCache::new(crate::cache::CacheLimits::default()),
             store: Arc::new(opened.store),
             ledger,
+            desk: Desk::default(),
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
             config: RwLock::default(),
@@ -79,6 +83,7 @@ impl Deps {
                 state_dir,
                 plant: Plant::Real,
                 protocols: crate::protocols::PROTOCOLS,
+                stay: super::collector::Stay::Standing,
                 env: |_| None,
             },
         })

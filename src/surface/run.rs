@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::door::{self, Attendance, Attending};
 use super::notify::notify_service_manager;
 use super::state::{Claim, StateDir, StateError};
-use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError};
+use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError, Stay};
 use crate::driver::Protocol;
 
 /// The doors stand within this, or something is very wrong with the machine.
@@ -88,6 +88,7 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
         state_dir: options.state.path().to_owned(),
         plant: options.plant,
         protocols: options.protocols,
+        stay: if options.exit_idle.is_some() { Stay::UntilIdle } else { Stay::Standing },
         env: |name| std::env::var(name).ok(),
     };
     let serve = |deps| serve_doors(deps, &claim, &attendance);

@@ -25,6 +25,7 @@ mod s7;
 mod tag;
 mod thresholds;
 mod values;
+mod write;
 
 pub use call::{Call, Progress};
 pub use define::{Audience, Effect, Tool, ToolDef, define};
@@ -39,6 +40,9 @@ pub const TOOLS: &[ToolDef] = &[
     define::<tag::History>(),
     define::<tag::Stats>(),
     define::<tag::Watch>(),
+    define::<write::Request>(),
+    define::<write::Status>(),
+    define::<write::List>(),
     define::<protocols::Protocols>(),
     define::<opcua::ServerInfo>(),
     define::<opcua::Browse>(),
@@ -72,6 +76,15 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<write::Approve>(),
+    define::<write::Reject>(),
+    define::<write::Undo>(),
+    define::<write::Enrol>(),
+    define::<write::Approvers>(),
+    define::<write::Revoke>(),
+    define::<write::PolicyTest>(),
+    define::<write::Freeze>(),
+    define::<write::Thaw>(),
 ];
 
 /// Finds a tool by its MCP name.
