@@ -31,3 +31,4 @@ mod serial;
 mod tidy;
 mod wait;
 mod wire;
+mod writes;

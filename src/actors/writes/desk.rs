@@ -18,7 +18,7 @@ use crate::clock;
 use crate::gate::{Moment, Refusal, Rule};
 use crate::govern::breaker::{Allowance, Breaker, Tripped};
 use crate::ledger::{Document, Event, LedgerError, Outcome, What};
-use crate::model::{Approver, Dossier, Principal};
+use crate::model::{Approver, Door, Dossier, Principal};
 
 /// The kind of a ticket's document.
 pub(super) const TICKET: &str = "ticket";
@@ -216,7 +216,10 @@ impl Deps {
         if let Err(error) = self.ledger.append_durable(event).await {
             tracing::error!("a refusal could not be recorded: {error}");
         }
-        self.desk.breaker.denied(by.uid, clock::uptime_ms());
+        // An approver's slip costs nobody a ticket; an agent that keeps asking rests.
+        if by.door == Door::Agent {
+            self.desk.breaker.denied(by.uid, clock::uptime_ms());
+        }
     }
 
     /// Gives a ticket's file.

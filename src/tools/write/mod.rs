@@ -38,33 +38,43 @@ pub(super) fn typed(text: &str) -> Result<Json, std::convert::Infallible> {
     Ok(serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned())))
 }
 
-/// What the gate says of a wish, in every answer about one.
+/// What the gate says of a wish, in every answer about one. The schema names what an agent acts
+/// on; the list of tools has little room, and objects are open.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct Gated {
+    #[schemars(skip)]
     dry_run: bool,
     /// `allowed` or `denied`: whether a ticket could be opened.
     verdict: &'static str,
     /// Every rule that was asked.
+    #[schemars(skip)]
     checks: Vec<Check>,
     /// The tag whose rule decides.
+    #[schemars(skip)]
     tag: String,
+    #[schemars(skip)]
     unit: String,
     /// How many have to approve; null where nobody can.
+    #[schemars(skip)]
     approvals_needed: Option<usize>,
     /// Who could.
+    #[schemars(skip)]
     approvers: Vec<String>,
     /// How far to trust `before`; only Good is good.
-    #[schemars(with = "String")]
+    #[schemars(skip)]
     before_quality: Quality,
     /// Why `before` could not be read.
+    #[schemars(skip)]
     read_back_error: Option<String>,
     /// `approval_required`, once a ticket is open.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     moc_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tell_the_operator: Option<String>,
+    #[schemars(skip)]
     note: &'static str,
     provenance: Provenance,
 }

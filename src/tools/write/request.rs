@@ -9,25 +9,24 @@ use crate::model::EndpointName;
 use crate::tools::tag::resolve;
 use crate::tools::{Call, Effect, Tool, ToolError};
 
-/// Asks people to approve writing a value to a tag. Nothing is written by this call: it reads the
-/// value before, asks every rule, and opens a ticket (`moc_id`) that an operator has to approve.
+/// Opens a ticket to write a value to a tag. It writes nothing: an operator has to approve it.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestInput {
-    /// The tag.
+    /// Its name.
     pub tag: String,
-    /// The new value in the tag's unit: a number, true or false, text, or a list.
+    /// In the tag's unit.
     #[arg(value_parser = typed, allow_hyphen_values = true)]
     pub value: Json,
-    /// Why, for the people who decide.
+    /// For the people who decide.
     #[arg(long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The plant's number for the work, where the rule wants one.
+    /// The plant's number.
     #[arg(long)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_order: Option<String>,
-    /// Only asks the rules, and opens no ticket.
+    /// Only asks the rules.
     #[arg(long)]
     #[serde(default)]
     pub dry_run: bool,

@@ -21,36 +21,45 @@ fn twenty() -> u32 {
     20
 }
 
-/// Says where a ticket stands; with `wait_s` it waits for the decision or the outcome.
+/// Says where a ticket stands; `wait_s` waits for its end.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatusInput {
-    /// Its id: MOC-118.
+    /// MOC-118.
     pub id: String,
-    /// Waits at most so many seconds, 0 to 50, until it is finished.
+    /// 0 to 50.
     #[arg(long, default_value_t = 0)]
     #[serde(default)]
     pub wait_s: u64,
-    /// Gives the ticket itself too, as it is signed.
+    /// Gives what is signed, too.
     #[arg(long)]
     #[serde(default)]
     pub ticket: bool,
 }
 
-/// A ticket as people and agents see it.
+/// A ticket as people and agents see it. The schema names what an agent acts on: the list of
+/// tools has little room, and objects are open.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(in crate::tools) struct StatusOutput {
     moc_id: String,
+    #[schemars(with = "String")]
     state: MocState,
+    #[schemars(skip)]
     endpoint: String,
+    #[schemars(skip)]
     tag: String,
+    #[schemars(skip)]
     unit: String,
+    #[schemars(skip)]
     value: Json,
+    #[schemars(skip)]
     before: Json,
     /// What stood there right before the write.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     found: Option<Json>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
     readbacks: Vec<Json>,
     /// Whether the value is at the device, as far as it was read back.
     applied: bool,
@@ -61,33 +70,49 @@ pub(in crate::tools) struct StatusOutput {
     #[serde(rename = "_undo_id", skip_serializing_if = "Option::is_none")]
     undo_id: Option<String>,
     /// Write messages that went to the device.
+    #[schemars(skip)]
     device_writes: u32,
     /// The rule that decided.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(skip)]
     rule: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     why: String,
+    #[schemars(skip)]
     approvals: usize,
+    #[schemars(skip)]
     approvals_needed: Option<usize>,
+    #[schemars(skip)]
     approved_by: Vec<String>,
+    #[schemars(skip)]
     requested_by_uid: u32,
     /// Words of whoever asked: untrusted.
+    #[schemars(skip)]
     untrusted_reason: String,
+    #[schemars(skip)]
     work_order: String,
+    #[schemars(skip)]
     created: Timestamp,
+    #[schemars(skip)]
     expires: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     undo_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     undone_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     cas_window_us: Option<u64>,
     /// The demo lets one person ask and approve.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(skip)]
     separation_relaxed: bool,
     /// The digest of what is signed; people compare its last 4 characters.
+    #[schemars(skip)]
     digest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     ticket: Option<Ticket>,
 }
 
