@@ -44,6 +44,14 @@ impl Framing {
         }
     }
 
+    /// Tells a message that only says "send me what changes": a PublishRequest (Part 4, 5.13.5;
+    /// its encoding is i=826), without which a subscription ends. Channels without security show it.
+    fn is_publish(self, message: &[u8]) -> bool {
+        self == Self::OpcUa
+            && message.starts_with(b"MSG")
+            && message.get(24..28) == Some(&[1, 0, 0x3a, 0x03])
+    }
+
     /// Tells whether a chunk ends its message.
     fn is_final(self, header: &[u8]) -> bool {
         self != Self::OpcUa || header[3] != b'C'
@@ -69,6 +77,7 @@ struct Shared {
     target: u16,
     messages: AtomicU64,
     writes: AtomicU64,
+    publishes: AtomicU64,
     connections: AtomicU64,
     whole: AtomicBool,
     cut: watch::Sender<()>,
@@ -98,6 +107,7 @@ impl Counter {
             target,
             messages: AtomicU64::new(0),
             writes: AtomicU64::new(0),
+            publishes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             whole: AtomicBool::new(true),
             cut: watch::channel(()).0,
@@ -122,6 +132,13 @@ impl Counter {
     /// Gives how many messages that write something went to the device so far.
     pub(crate) fn writes(&self) -> u64 {
         self.shared.writes.load(SeqCst)
+    }
+
+    /// Gives how many of them did more than keep a subscription going.
+    pub(crate) fn questions(&self) -> u64 {
+        // In this order: one that comes in between is a question for a moment, never less than 0.
+        let publishes = self.shared.publishes.load(SeqCst);
+        self.messages() - publishes
     }
 
     /// Gives how many connections reached the device so far.
@@ -169,6 +186,9 @@ async fn count(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared
         }
         if ends {
             shared.messages.fetch_add(1, SeqCst);
+            if shared.framing.is_publish(&frame) {
+                shared.publishes.fetch_add(1, SeqCst);
+            }
         }
         if shared.framing.is_write(&frame) {
             shared.writes.fetch_add(1, SeqCst);

@@ -7,6 +7,7 @@ const NOUNS: &[(&str, &str)] = &[
     ("approver", "Approvers: whose signature lets a write happen"),
     ("cert", "Certificates: ours, and those of devices to be trusted"),
     ("collector", "The collector itself"),
+    ("diag", "Diagnoses: of given data, or of what the collector holds"),
     ("endpoint", "Endpoints: the connections to devices"),
     ("ethercat", "EtherCAT: planned"),
     ("ethernetip", "EtherNet/IP: planned"),
