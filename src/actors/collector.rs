@@ -21,7 +21,7 @@ use crate::clock;
 use crate::config::{self, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
 use crate::ledger::{Event, Ledger, LedgerError, What};
-use crate::model::{Tag, TagId, TagName};
+use crate::model::{Budget, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
 /// The shutdown as a whole: 5 s are promised, the rest is for the process itself.
@@ -94,6 +94,17 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
     /// What is wrong with the file and was left as it was before.
     pub problems: Vec<Problem>,
+    /// Budgets that stay as they were: raising one needs an approver's signature.
+    pub kept: Vec<String>,
+}
+
+/// Whether a reload may raise what a device may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budgets {
+    /// Not where a write rule exists.
+    Kept,
+    /// An approver signed it.
+    Opened,
 }
 
 /// The root, once it runs, behind a lock that lets one reload at a time through.
@@ -198,12 +209,16 @@ impl Deps {
     ///
     /// # Errors
     /// The file can't be used at all; nothing has changed.
-    pub async fn reload(&self) -> Result<Reloaded, SetupError> {
+    pub async fn reload(&self, budgets: Budgets) -> Result<Reloaded, SetupError> {
         let reloader = self.reloader.lock().await;
         let root = reloader.as_ref().ok_or_else(|| SetupError::Actors("not started".into()))?;
         let before = self.config.read().clone();
         let loaded = load(&self.setup).map_err(SetupError::Config)?;
-        let loaded = config::keep_last_good(loaded, &before);
+        let mut loaded = config::keep_last_good(loaded, &before);
+        let kept = match budgets {
+            Budgets::Kept if self.needs_statement() => keep_budgets(&mut loaded, &before),
+            _ => Vec::new(),
+        };
         let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
         let history = loaded.history;
@@ -214,7 +229,7 @@ impl Deps {
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
         self.load_policy().await;
-        Ok(Reloaded { changes, problems })
+        Ok(Reloaded { changes, problems, kept })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.
@@ -242,6 +257,30 @@ impl Deps {
         let id_of = |tag: &Tag| self.cache.resolve(&tag.name);
         Ok(connections(&config.endpoints, self.setup.protocols, &id_of))
     }
+}
+
+/// Keeps every budget that would be raised as it was, and says which.
+fn keep_budgets(loaded: &mut Config, before: &Config) -> Vec<String> {
+    let mut kept = Vec::new();
+    for spec in &mut loaded.endpoints {
+        let Some(old) = before.endpoints.iter().find(|old| old.name == spec.name) else { continue };
+        let (was, will) = (old.budget, spec.budget);
+        let lower = Budget {
+            requests_per_s: will.requests_per_s.min(was.requests_per_s),
+            burst: will.burst.min(was.burst),
+            connections: will.connections.min(was.connections),
+            on_demand_share: will.on_demand_share.min(was.on_demand_share),
+        };
+        if lower != will {
+            spec.budget = lower;
+            kept.push(format!(
+                "{}: raising a budget needs an approver's signature, so it stays: \
+                 otctl collector reload --approver KEYFILE",
+                spec.name
+            ));
+        }
+    }
+    kept
 }
 
 /// Takes up the tickets where they stand, and says why this collector may write nothing.

@@ -20,7 +20,7 @@ mod root;
 pub(crate) mod tests;
 mod writes;
 
-pub use collector::{Collector, Plant, Reloaded, Setup, SetupError, Stay};
+pub use collector::{Budgets, Collector, Plant, Reloaded, Setup, SetupError, Stay};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::door::{self, Attendance, Attending};
 use super::notify::notify_service_manager;
 use super::state::{Claim, StateDir, StateError};
-use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError, Stay};
+use crate::actors::{Budgets, Collector, Deps, Plant, ServeDoors, Setup, SetupError, Stay};
 use crate::driver::Protocol;
 
 /// The doors stand within this, or something is very wrong with the machine.
@@ -136,7 +136,7 @@ fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> Serve
 }
 
 async fn reload(deps: &Deps) {
-    match deps.reload().await {
+    match deps.reload(Budgets::Kept).await {
         Ok(reloaded) => tracing::info!(?reloaded, "the configuration was read again"),
         Err(error) => tracing::error!("the configuration stays as it was: {error}"),
     }

@@ -259,6 +259,33 @@ impl Deps {
         Ok(approver)
     }
 
+    /// Records that a certificate was trusted.
+    ///
+    /// # Errors
+    /// It can't be recorded.
+    pub async fn trusted(
+        &self,
+        fingerprint: &str,
+        by: &Principal,
+        approver: Option<&str>,
+    ) -> Result<(), DeskError> {
+        let event = Event::new(What::CertificateChanged).with("trusted", fingerprint);
+        self.did(event, by, approver, Vec::new()).await
+    }
+
+    /// Records that an approver let budgets be raised.
+    ///
+    /// # Errors
+    /// It can't be recorded.
+    pub async fn budgets_opened(
+        &self,
+        by: &Principal,
+        approver: Option<&str>,
+    ) -> Result<(), DeskError> {
+        let event = Event::new(What::ConfigurationChanged).with("budgets", "may be raised");
+        self.did(event, by, approver, Vec::new()).await
+    }
+
     /// Reads the policy again. Where it can't be used, reads go on and writes freeze.
     pub(crate) async fn load_policy(&self) {
         let path = place(self.setup.config.as_deref());

@@ -109,7 +109,7 @@ impl Deps {
         };
         let usable = usable(&before, quality, read_error.as_ref());
         let verdict = self.judge(wish, data_type, &value.unwrap_or(Value::Null), &before).await;
-        let mut checks = vec![check("value", fits), check("before", usable)];
+        let mut checks = vec![check("before", usable), check("value", fits)];
         checks.extend(verdict.checks.iter().cloned());
         let people = self.approvers();
         let own = self.collector_uid();

@@ -317,23 +317,25 @@ impl Deps {
         dossier: &Dossier,
         deadline: Instant,
     ) -> Result<Option<Value>, Refusal> {
-        let (wish, link) = self.wish_of(dossier)?;
+        let Ok((wish, link)) = self.wish_of(dossier) else {
+            // The endpoints of a collector that has just started come one by one.
+            return Ok(None);
+        };
         let (read, _) = link.inspect(&wish.tag, Purpose::Scan, deadline).await;
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(id = %dossier.ticket.id, "reading back failed: {error}");
+                return Ok(None);
+            }
+        };
         // A session that was opened anew may have met another device.
         if self.identity_of(&dossier.ticket.endpoint, &link) != dossier.ticket.identity {
             let what = "the endpoint is another device now than the one that was written to";
             return Err(Refusal::new(Rule::IdentityChanged, what));
         }
-        Ok(match read {
-            Ok(read) if read.quality.is_good() => {
-                Some(in_units(&wish.tag, &read.value)).filter(|value| !value.is_non_finite())
-            }
-            Ok(_) => None,
-            Err(error) => {
-                tracing::debug!(id = %dossier.ticket.id, "reading back failed: {error}");
-                None
-            }
-        })
+        let value = in_units(&wish.tag, &read.value);
+        Ok(Some(value).filter(|value| read.quality.is_good() && !value.is_non_finite()))
     }
 }
 

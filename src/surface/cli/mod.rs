@@ -6,7 +6,11 @@ pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+mod keyfile;
 mod nouns;
 pub mod otctl;
+mod people;
+mod policy;
 mod refused;
+mod screen;
 mod tail;

@@ -93,7 +93,8 @@ impl Tool for WriteWords {
         };
         let tag = raw_tag(deps, &PROTOCOL, &target.name, tag)?;
         let value = match words.as_slice() {
-            [word] if matches!(tag.data_type, DataType::One(_)) => json!(word),
+            // A configured tag without a type is one word.
+            [word] if !matches!(tag.data_type, DataType::Array(..)) => json!(word),
             words => json!(words),
         };
         let terms = Terms {
