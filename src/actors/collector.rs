@@ -18,9 +18,9 @@ use super::root::{Root, RootArgs, RootMsg};
 use super::writes::{Cause, Desk};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
-use crate::config::{self, Change, Config, Problem, Sources};
+use crate::config::{self, Audit, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
-use crate::ledger::{Event, Ledger, LedgerError, What};
+use crate::ledger::{Event, Ledger, LedgerError, Outlet, Settings, What};
 use crate::model::{Budget, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
@@ -122,7 +122,7 @@ impl Collector {
         let loaded = load(&setup).map_err(SetupError::Config)?;
         let path = setup.state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now())?;
-        let ledger = Arc::new(Ledger::open(&setup.state_dir.join("audit.redb"), clock::now())?);
+        let ledger = Arc::new(Ledger::open(&setup.state_dir, audit(&loaded.audit), clock::now())?);
         let historian = HistorianFace::new(loaded.history);
         if let Some(bad) = &opened.report.quarantined {
             tracing::error!("history could not be read and was set aside as {}", bad.display());
@@ -226,6 +226,7 @@ impl Deps {
         let wanted = self.prepare(&loaded, Restore::Nothing)?;
         // Nothing can fail or be cut off between here and the message to the root.
         *self.historian.history.lock() = history;
+        self.ledger.configure(audit(&loaded.audit));
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
         self.load_policy().await;
@@ -296,6 +297,15 @@ fn desk(setup: &Setup, ledger: &Ledger) -> Result<Desk, SetupError> {
     };
     desk.freeze.set(Cause::Transient, why.map(str::to_owned));
     Ok(desk)
+}
+
+/// Gives the ledger's settings.
+fn audit(config: &Audit) -> Settings {
+    let file = config.file.clone().map(|path| Outlet::File(path.into()));
+    let syslog = config.syslog.clone().map(|path| Outlet::Syslog(path.into()));
+    let journald = config.journald.clone().map(|path| Outlet::Journald(path.into()));
+    let outlets = [file, syslog, journald].into_iter().flatten().collect();
+    Settings { max_bytes: config.max_bytes, outlets }
 }
 
 fn load(setup: &Setup) -> Result<Config, Vec<Problem>> {

@@ -64,8 +64,8 @@ impl Deps {
         let state_dir = dir.keep();
         let path = state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now()).expect("a new store opens");
-        let audit = state_dir.join("audit.redb");
-        let ledger = Arc::new(Ledger::open(&audit, clock::now()).expect("a new ledger opens"));
+        let ledger = Ledger::open(&state_dir, crate::ledger::Settings::default(), clock::now());
+        let ledger = Arc::new(ledger.expect("a new ledger opens"));
         let kept = ledger.clone();
         std::thread::spawn(move || kept.keep());
         Self::new(Inner {

@@ -1,4 +1,5 @@
-//! The keeper of the ledger: owns the one thread that writes the audit file.
+//! The keeper of the ledger: owns the one thread that writes the audit file, and the one that
+//! sends its checkpoints out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::ledger::{Event, Ledger, What};
 /// What the keeper is told.
 #[derive(Debug)]
 pub(crate) enum LedgerMsg {
-    /// The thread has ended by itself.
+    /// One of its threads has panicked.
     Ended,
     /// Write what waits, end, and say so.
     Close(RpcReplyPort<()>),
@@ -24,7 +25,7 @@ pub(crate) struct LedgerKeeper;
 /// What it knows.
 pub(crate) struct LedgerState {
     ledger: Arc<Ledger>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[async_trait]
@@ -38,14 +39,9 @@ impl Actor for LedgerKeeper {
         me: ActorRef<LedgerMsg>,
         ledger: Arc<Ledger>,
     ) -> Result<LedgerState, ActorProcessingErr> {
-        let kept = ledger.clone();
-        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| kept.keep()));
-            if ended.is_err() && me.send_message(LedgerMsg::Ended).is_err() {
-                tracing::error!("the ledger's thread ended after its keeper");
-            }
-        })?;
-        Ok(LedgerState { ledger, thread: Some(thread) })
+        let keep = thread("ledger", &me, &ledger, Ledger::keep)?;
+        let send = thread("checkpoints", &me, &ledger, Ledger::send_out)?;
+        Ok(LedgerState { ledger, threads: vec![keep, send] })
     }
 
     async fn handle(
@@ -56,14 +52,14 @@ impl Actor for LedgerKeeper {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             // An error here is a supervision event: the root starts the keeper again.
-            LedgerMsg::Ended => Err("the thread that writes the audit has panicked".into()),
+            LedgerMsg::Ended => Err("a thread of the audit has panicked".into()),
             LedgerMsg::Close(done) => {
                 state.ledger.append_soon(Event::new(What::Ended));
                 state.ledger.close();
-                if let Some(thread) = state.thread.take() {
+                for thread in state.threads.drain(..) {
                     let joined = tokio::task::spawn_blocking(move || thread.join()).await;
                     if !matches!(joined, Ok(Ok(()))) {
-                        tracing::error!("the ledger's thread did not end properly");
+                        tracing::error!("a thread of the ledger did not end properly");
                     }
                 }
                 if done.send(()).is_err() {
@@ -74,4 +70,20 @@ impl Actor for LedgerKeeper {
             }
         }
     }
+}
+
+/// Starts one of the ledger's threads, which tells the keeper of a panic.
+fn thread(
+    name: &str,
+    me: &ActorRef<LedgerMsg>,
+    ledger: &Arc<Ledger>,
+    work: fn(&Ledger),
+) -> std::io::Result<JoinHandle<()>> {
+    let (me, ledger) = (me.clone(), ledger.clone());
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let ended = catch_unwind(AssertUnwindSafe(|| work(&ledger)));
+        if ended.is_err() && me.send_message(LedgerMsg::Ended).is_err() {
+            tracing::error!("a thread of the ledger ended after its keeper");
+        }
+    })
 }

@@ -1,7 +1,7 @@
 //! The chain: each record's hash covers its number, its bytes and the hash before it, so that
 //! nothing can be edited, removed or moved without breaking every hash after it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -12,6 +12,8 @@ use crate::model::hex;
 const LINK: &[u8] = b"ot-aiops audit record, form 1\n";
 /// The first bytes of what the chain begins with.
 const GENESIS: &[u8] = b"ot-aiops audit chain, form 1\n";
+/// The first bytes of the hash of a record that still counts.
+const COUNTING: &[u8] = b"ot-aiops audit record that counts, form 1\n";
 const HASH_BYTES: usize = 32;
 
 /// A SHA-256.
@@ -120,6 +122,40 @@ pub(super) fn encode(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
         event: &entry.event,
         documents: documents.collect(),
     })
+}
+
+/// Gives the hash of a record that still counts, which no other follows yet.
+fn open_hash(id: u64, body: &[u8]) -> Hash {
+    let hash = Sha256::new().chain_update(COUNTING).chain_update(id.to_be_bytes());
+    hash.chain_update(body).finalize().into()
+}
+
+/// Makes the row of a record that still counts.
+pub(super) fn open_row(id: u64, body: &[u8]) -> Vec<u8> {
+    [&open_hash(id, body), body].concat()
+}
+
+/// Tells whether the row of a record that still counts is what was written.
+pub(super) fn is_open_row(id: u64, row: &[u8]) -> bool {
+    row.split_at_checked(HASH_BYTES).is_some_and(|(hash, body)| open_hash(id, body) == hash)
+}
+
+/// Reads back the entry of a record that counted in a run before; `None` where it is not what
+/// was written.
+pub(super) fn reopen(id: u64, row: &[u8]) -> Option<Entry> {
+    #[derive(Deserialize)]
+    struct Counted {
+        at: String,
+        up_ms: u64,
+        #[serde(flatten)]
+        event: Event,
+    }
+    if !is_open_row(id, row) {
+        return None;
+    }
+    let Counted { at, up_ms, event } = serde_json::from_slice(body(row)).ok()?;
+    let at = crate::model::Timestamp::parse(&at).ok()?;
+    Some(Entry { at, uptime_ms: up_ms, event, documents: Vec::new() })
 }
 
 /// Reads a body; `None` where it is no JSON object.

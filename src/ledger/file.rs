@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 use serde_json::{Map, Value};
 
 use super::chain::{self, ChainId, Head};
+use super::checkpoint::{Checkpoint, Outside};
 use super::error::{LedgerError, guarded};
 use super::event::{Entry, Seq};
 use super::open::{self, OpenReport};
@@ -20,7 +23,7 @@ pub(super) const DOCUMENTS: TableDefinition<'_, (&str, &str), &[u8]> =
     TableDefinition::new("documents");
 /// Records that still count repeats, by the number of their group.
 pub(super) const OPEN: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("open");
-/// `format`, `chain`, `base`, `head`, `bytes`, `anew`.
+/// `format`, `chain`, `base`, `state`, `anew`.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// A larger file carries what is needed to open it fast after a crash.
@@ -32,9 +35,72 @@ const REOPEN_FREE_BYTES_MIN: u64 = 2 * 1024 * 1024;
 pub(super) struct View {
     pub(super) snapshot: ReadTransaction,
     pub(super) chain: ChainId,
-    /// What the oldest record still here follows.
-    pub(super) base: Head,
+    /// What the oldest record still here follows, signed where records went before it.
+    pub(super) base: Base,
+    pub(super) state: State,
+}
+
+/// What the oldest record still here follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Base {
     pub(super) head: Head,
+    /// The signature under it; none where it is the chain's beginning.
+    pub(super) seal: Option<Checkpoint>,
+}
+
+/// Where the chain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) head: Head,
+    /// Bytes of all records ever written.
+    pub(super) written: u64,
+    /// Bytes of those that were released.
+    pub(super) removed: u64,
+    /// The last record of the newest sealed stretch.
+    pub(super) sealed: Seq,
+    /// What was written up to that.
+    pub(super) sealed_written: u64,
+}
+
+impl State {
+    pub(super) const fn begin(head: Head) -> Self {
+        Self { head, written: 0, removed: 0, sealed: 0, sealed_written: 0 }
+    }
+
+    /// Gives the bytes of the records still here.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.written.saturating_sub(self.removed)
+    }
+
+    /// Gives the bytes of the stretch that is not sealed yet.
+    pub(super) const fn unsealed(&self) -> u64 {
+        self.written.saturating_sub(self.sealed_written)
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut out = self.head.to_bytes().to_vec();
+        for number in [self.written, self.removed, self.sealed, self.sealed_written] {
+            out.extend(number.to_be_bytes());
+        }
+        out
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (head, mut rest) = bytes.split_at_checked(40)?;
+        let mut next = || {
+            let (number, after) = rest.split_at_checked(8)?;
+            rest = after;
+            Some(u64::from_be_bytes(number.try_into().ok()?))
+        };
+        let state = Self {
+            head: Head::from_bytes(head)?,
+            written: next()?,
+            removed: next()?,
+            sealed: next()?,
+            sealed_written: next()?,
+        };
+        rest.is_empty().then_some(state)
+    }
 }
 
 /// The audit file: one writer, any number of readers that never wait for it.
@@ -47,8 +113,12 @@ pub(super) struct AuditFile {
 
 impl AuditFile {
     /// Opens the file with mode 0600, or makes a new one; sets a damaged one aside.
-    pub(super) fn open(path: &Path, now: Timestamp) -> Result<(Self, OpenReport), LedgerError> {
-        let (writer, report) = open::open(path, now)?;
+    pub(super) fn open(
+        path: &Path,
+        outside: &Outside,
+        now: Timestamp,
+    ) -> Result<(Self, OpenReport), LedgerError> {
+        let (writer, report) = open::open(path, outside, now)?;
         Ok((Self::with(writer)?, report))
     }
 
@@ -93,9 +163,13 @@ impl AuditFile {
     }
 
     /// Opens the file anew, with nothing remembered of what stood in it.
-    pub(super) fn reopen(&self, now: Timestamp) -> Result<OpenReport, LedgerError> {
+    pub(super) fn reopen(
+        &self,
+        outside: &Outside,
+        now: Timestamp,
+    ) -> Result<OpenReport, LedgerError> {
         let mut writer = self.writer.lock();
-        let report = writer.reopen(now)?;
+        let report = writer.reopen(outside, now)?;
         *self.view.write() = Arc::new(writer.view()?);
         Ok(report)
     }
@@ -111,10 +185,8 @@ pub(super) struct Writer {
     /// The file was found damaged.
     distrusted: bool,
     pub(super) chain: ChainId,
-    pub(super) base: Head,
-    pub(super) head: Head,
-    /// Bytes of all records still here.
-    pub(super) bytes: u64,
+    pub(super) base: Base,
+    pub(super) state: State,
     /// Where the chain would stand if the change that failed last had been stored.
     attempted: Option<Head>,
 }
@@ -129,9 +201,8 @@ impl Writer {
             full: false,
             distrusted: false,
             chain: ChainId::default(),
-            base: genesis,
-            head: genesis,
-            bytes: 0,
+            base: Base { head: genesis, seal: None },
+            state: State::begin(genesis),
             attempted: None,
         }
     }
@@ -146,7 +217,7 @@ impl Writer {
 
     pub(super) fn view(&self) -> Result<View, LedgerError> {
         let snapshot = self.database()?.begin_read()?;
-        Ok(View { snapshot, chain: self.chain, base: self.base, head: self.head })
+        Ok(View { snapshot, chain: self.chain, base: self.base.clone(), state: self.state })
     }
 
     /// Begins a change. Two phases: redb's own checksum is no defence against somebody who
@@ -157,7 +228,7 @@ impl Writer {
         }
         let mut change = self.database()?.begin_write()?;
         change.set_two_phase_commit(true);
-        change.set_quick_repair(self.bytes >= QUICK_REPAIR_FROM_BYTES);
+        change.set_quick_repair(self.state.bytes() >= QUICK_REPAIR_FROM_BYTES);
         Ok(change)
     }
 
@@ -168,7 +239,7 @@ impl Writer {
         self.distrusted |= error.is_damage();
     }
 
-    fn reopen(&mut self, now: Timestamp) -> Result<OpenReport, LedgerError> {
+    fn reopen(&mut self, outside: &Outside, now: Timestamp) -> Result<OpenReport, LedgerError> {
         let path = self.path.clone().ok_or_else(closed)?;
         // While the disk is full, the old handle at least serves readers.
         if self.full && free_bytes(&path)? < REOPEN_FREE_BYTES_MIN {
@@ -186,26 +257,25 @@ impl Writer {
             return Ok(report);
         }
         let attempted = self.attempted.take();
-        let (writer, mut report) = open::open(&path, now)?;
-        report.was_stored = attempted.is_some_and(|head| head == writer.head);
+        let (writer, mut report) = open::open(&path, outside, now)?;
+        report.was_stored = attempted.is_some_and(|head| head == writer.state.head);
         *self = writer;
         Ok(report)
     }
 
-    /// Appends entries and changes their documents, all or nothing. Gives the first number.
+    /// Appends entries and changes their documents, all or nothing. Gives where the chain then
+    /// stands, which is not written down yet.
     pub(super) fn append(
-        &mut self,
         change: &WriteTransaction,
+        mut state: State,
         entries: &[&Entry],
-    ) -> Result<Appended, LedgerError> {
-        let mut done = Appended { head: self.head, bytes: self.bytes };
+    ) -> Result<State, LedgerError> {
         let mut records = change.open_table(RECORDS)?;
         for entry in entries {
-            let body = chain::encode(entry).map_err(|e| LedgerError::Unfit(e.to_string()))?;
-            let (next, row) = done.head.link(&body);
+            let (next, row) = state.head.link(&encode(entry)?);
             records.insert(next.seq, row.as_slice())?;
-            done.head = next;
-            done.bytes = done.bytes.saturating_add(length(&row));
+            state.head = next;
+            state.written = state.written.saturating_add(length(&row));
             if entry.documents.is_empty() {
                 continue;
             }
@@ -221,64 +291,81 @@ impl Writer {
                 }
             }
         }
-        put_state(change, &done)?;
-        Ok(done)
+        Ok(state)
+    }
+
+    /// Writes open records as they stand, and removes those that have ended.
+    pub(super) fn put_open(
+        change: &WriteTransaction,
+        open: &[(u64, Entry)],
+        closed: impl Iterator<Item = u64>,
+    ) -> Result<(), LedgerError> {
+        let mut table = change.open_table(OPEN)?;
+        for (id, entry) in open {
+            table.insert(*id, chain::open_row(*id, &encode(entry)?).as_slice())?;
+        }
+        for id in closed {
+            table.remove(id)?;
+        }
+        Ok(())
     }
 
     /// Makes a change durable; only then is it what this writer goes on from.
     pub(super) fn commit(
         &mut self,
         change: WriteTransaction,
-        done: Appended,
+        state: State,
     ) -> Result<(), LedgerError> {
-        self.attempted = Some(done.head);
+        put_state(&change, &state)?;
+        self.attempted = Some(state.head);
         change.commit()?;
         self.attempted = None;
-        (self.head, self.bytes) = (done.head, done.bytes);
+        self.state = state;
         Ok(())
     }
 }
 
-/// Where the chain stands after a change.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Appended {
-    pub(super) head: Head,
-    pub(super) bytes: u64,
+fn encode(entry: &Entry) -> Result<Vec<u8>, LedgerError> {
+    chain::encode(entry).map_err(|error| LedgerError::Unfit(error.to_string()))
 }
 
 /// Writes down where the chain stands.
-pub(super) fn put_state(change: &WriteTransaction, done: &Appended) -> Result<(), LedgerError> {
-    let mut meta = change.open_table(META)?;
-    meta.insert("head", done.head.to_bytes().as_slice())?;
-    meta.insert("bytes", done.bytes.to_be_bytes().as_slice())?;
+pub(super) fn put_state(change: &WriteTransaction, state: &State) -> Result<(), LedgerError> {
+    change.open_table(META)?.insert("state", state.to_bytes().as_slice())?;
+    Ok(())
+}
+
+/// Writes down what the oldest record follows.
+pub(super) fn put_base(change: &WriteTransaction, base: &Base) -> Result<(), LedgerError> {
+    let seal = base.seal.as_ref().map(serde_json::to_vec).transpose();
+    let seal = seal.map_err(|error| LedgerError::Unfit(error.to_string()))?;
+    let value = [base.head.to_bytes().to_vec(), seal.unwrap_or_default()].concat();
+    change.open_table(META)?.insert("base", value.as_slice())?;
     Ok(())
 }
 
 impl View {
-    /// Gives a record as JSON with its number and hash; `None` where it can't be read.
-    fn record(seq: Seq, row: &[u8]) -> Map<String, Value> {
+    /// Gives a record as JSON: with its number and hash, or with neither while it counts.
+    pub(super) fn record(seq: Option<Seq>, row: &[u8]) -> Map<String, Value> {
         let mut out = Map::new();
         out.insert("seq".to_owned(), Value::from(seq));
         match chain::decode(chain::body(row)) {
             Some(fields) => out.extend(fields),
             None => drop(out.insert("unreadable".to_owned(), Value::Bool(true))),
         }
-        let hash = Head::claimed(seq, row).map(|head| hex(&head.hash));
+        let hash = seq.and_then(|seq| Head::claimed(seq, row)).map(|head| hex(&head.hash));
         out.insert("hash".to_owned(), Value::from(hash));
         out
     }
 
-    /// Gives records from `from` on, at most so many.
-    pub(super) fn records(
-        &self,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Map<String, Value>>, LedgerError> {
-        let table = self.snapshot.open_table(RECORDS)?;
+    /// Gives the records that a run before left open.
+    pub(super) fn inherited(&self) -> Result<Vec<(u64, Entry)>, LedgerError> {
         let mut out = Vec::new();
-        for row in table.range(from..)?.take(limit) {
-            let (seq, bytes) = row?;
-            out.push(Self::record(seq.value(), bytes.value()));
+        for row in self.snapshot.open_table(OPEN)?.iter()? {
+            let (id, row) = row?;
+            if let Some(entry) = chain::reopen(id.value(), row.value()) {
+                out.push((id.value(), entry));
+            }
         }
         Ok(out)
     }

@@ -11,6 +11,12 @@
 //! hands over to a bounded queue that is written out within a second; what doesn't fit is
 //! itself counted in a record. One thread writes; it takes all that waits in one transaction.
 //!
+//! # What can be proved
+//! Every so often the head of the chain is signed with the collector's own key; that checkpoint
+//! is a record itself, and goes to wherever the configuration says: a file on another mount,
+//! syslog, the journal. A chain alone can't show that its end was cut off; a checkpoint can.
+//! Full stretches are sealed, and leave the file only after they were exported.
+//!
 //! # What a bad disk does
 //! While the file can't be written, [`Ledger::frozen`] gives why, durable records are refused
 //! and the reads of the collector go on. The file is opened anew when the disk lets it. A file
@@ -19,16 +25,28 @@
 //! operator has seen it.
 
 mod chain;
+mod checkpoint;
+#[cfg(test)]
+mod crash_tests;
 mod error;
 mod event;
+mod export;
 mod file;
+mod keep;
+mod key;
 mod open;
+mod outlet;
 mod queue;
+mod repeat;
+mod report;
+mod tail;
+#[cfg(test)]
+mod tamper_tests;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -36,41 +54,39 @@ use tokio::sync::oneshot;
 
 pub use error::LedgerError;
 pub use event::{Document, Event, Outcome, Seq, What, Who};
+pub use export::Exported;
+pub use outlet::Outlet;
+pub use repeat::{RepeatKey, repeat_key};
+pub use report::{LedgerReport, OutletReport};
+pub use tail::{Tail, Wanted};
 pub use verify::Verified;
 
 use crate::clock;
 use crate::model::Timestamp;
+use checkpoint::Outside;
 use event::Entry;
 use file::AuditFile;
+use keep::Outbox;
+use key::CollectorKey;
 use open::OpenReport;
-use queue::{Batch, Queue, Waiting};
+use queue::{Queue, Waiting};
 
 /// How long a record that need not be durable at once may wait for others.
 const COMMIT_EVERY: Duration = Duration::from_millis(700);
-/// The pause before a failed file is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What the ledger shows of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LedgerReport {
-    /// The number of the newest record.
-    pub newest: Seq,
-    /// Bytes of all records.
-    pub bytes: u64,
-    /// Commits since the start.
-    pub commits: u64,
-    /// Records lost because they could not be written in time, and not yet counted in one.
-    pub lost: u64,
-    /// When the last commit was durable.
-    pub last_commit: Option<Timestamp>,
-    /// Why nothing can be written now, where that is so.
-    pub fault: Option<LedgerError>,
-    /// Why this file was begun anew, until an operator has seen it.
-    pub anew: Option<String>,
-    /// The first record that breaks the chain.
-    pub first_bad: Option<Seq>,
-    /// Why no more will be written until the collector is started again.
-    pub given_up: Option<String>,
+/// What the configuration says of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes of records that may stand in the file.
+    pub max_bytes: u64,
+    /// Where checkpoints go, besides the file next to the audit.
+    pub outlets: Vec<Outlet>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_bytes: 256 * 1024 * 1024, outlets: Vec::new() }
+    }
 }
 
 /// The audit of a collector: a queue, the file behind it, and where they stand.
@@ -79,55 +95,109 @@ pub struct Ledger {
     wake: Condvar,
     file: AuditFile,
     report: Mutex<LedgerReport>,
+    settings: Mutex<Settings>,
+    key: CollectorKey,
+    pointed: Mutex<Pointed>,
+    outbox: Outbox,
+    dir: PathBuf,
+}
+
+/// The newest checkpoint.
+#[derive(Debug, Clone, Copy)]
+struct Pointed {
+    /// The record that holds it.
+    seq: Seq,
+    at: Instant,
 }
 
 impl Ledger {
-    /// Opens the audit file with mode 0600, or makes a new one.
+    /// Opens `audit.redb` in the state directory with mode 0600, or makes a new one, and the
+    /// collector's key beside it.
     ///
     /// A damaged file is set aside as `<name>.bad-<utc>`; the report says so.
     ///
     /// # Errors
     /// The file is open elsewhere, newer than this program, or the disk is full, refuses access
-    /// or fails. None of these sets the file aside.
-    pub fn open(path: &Path, now: Timestamp) -> Result<Self, LedgerError> {
-        let (file, found) = AuditFile::open(path, now)?;
-        let ledger =
-            Self { queue: Mutex::default(), wake: Condvar::new(), file, report: Mutex::default() };
+    /// or fails; or the key can't be used. None of these sets the file aside.
+    pub fn open(dir: &Path, settings: Settings, now: Timestamp) -> Result<Self, LedgerError> {
+        let (key, key_is_new) = CollectorKey::load(&dir.join("audit.key"))?;
+        let outside = outside(&key, dir, &settings);
+        let (file, mut found) = AuditFile::open(&dir.join("audit.redb"), &outside, now)?;
+        if found.fresh && !key_is_new && found.anew.is_none() {
+            // A key without its audit: somebody has taken the file away.
+            let why = "the audit file was missing, though this collector had kept one".to_owned();
+            file.change(|writer| open::note_anew(writer, &why))?;
+            found.anew = Some(why);
+        }
+        let ledger = Self {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            file,
+            report: Mutex::default(),
+            settings: Mutex::new(settings),
+            key,
+            pointed: Mutex::new(Pointed { seq: 0, at: Instant::now() }),
+            outbox: Outbox::default(),
+            dir: dir.to_path_buf(),
+        };
         ledger.note_opened(&found);
+        let open = error::guarded(|| ledger.file.view().inherited())?;
+        ledger.queue.lock().inherit(open);
         Ok(ledger)
     }
 
+    /// Takes what the configuration says now.
+    pub fn configure(&self, settings: Settings) {
+        *self.settings.lock() = settings;
+        self.wake.notify_one();
+    }
+
+    /// Gives what verification holds the chain against.
+    fn outside(&self) -> Outside {
+        outside(&self.key, &self.dir, &self.settings.lock().clone())
+    }
+
     fn note_opened(&self, found: &OpenReport) {
-        let view = self.file.view();
+        let state = self.file.view().state;
+        if found.anew.is_some() && found.fresh {
+            let mut event = Event::new(What::BegunAnew);
+            event.detail.insert("why".to_owned(), found.anew.clone().into());
+            self.append_soon(event);
+        }
         let mut report = self.report.lock();
-        report.newest = view.head.seq;
+        report.newest = state.head.seq;
+        report.bytes = state.bytes();
         report.anew.clone_from(&found.anew);
-        report.first_bad = found.first_bad;
+        report.first_bad = found.verified.first_bad;
     }
 
     /// Gives where the ledger stands.
     #[must_use]
     pub fn report(&self) -> LedgerReport {
-        let waiting_losses = self.queue.lock().lost();
+        let lost = self.queue.lock().lost();
         let mut report = self.report.lock().clone();
-        report.lost = waiting_losses;
+        report.lost = lost;
+        report.max_bytes = self.settings.lock().max_bytes;
         report
     }
 
     /// Gives why no write to a device may happen now; `None` where the audit is in order.
     #[must_use]
     pub fn frozen(&self) -> Option<String> {
-        let report = self.report.lock();
-        if let Some(why) = &report.given_up {
-            return Some(format!("the audit is not being kept: {why}"));
-        }
-        if let Some(fault) = &report.fault {
-            return Some(fault.to_string());
-        }
-        if let Some(first) = report.first_bad {
-            return Some(format!("the audit is not what was written from record {first} on"));
-        }
-        report.anew.clone()
+        self.report().frozen()
+    }
+
+    /// Takes an operator's word that a broken or missing audit has been looked into; recorded.
+    ///
+    /// # Errors
+    /// It could not be made durable.
+    pub async fn acknowledge(&self, event: Event) -> Result<Seq, LedgerError> {
+        let seq = self.append_durable(event).await?;
+        self.file.change(open::forget_anew)?;
+        let mut report = self.report.lock();
+        report.anew = None;
+        report.acknowledged = report.first_bad;
+        Ok(seq)
     }
 
     /// Appends a record and answers when it is durable.
@@ -171,12 +241,35 @@ impl Ledger {
 
     /// Appends a record within a second. What finds the queue full is counted as lost.
     pub fn append_soon(&self, event: Event) {
-        let is_first = {
-            let mut queue = self.queue.lock();
-            queue.push_soon(Entry::now(event, Vec::new()))
-        };
-        if is_first {
+        let entry = Entry::now(event, Vec::new());
+        if self.queue.lock().push_soon(entry) {
             self.wake.notify_one();
+        }
+    }
+
+    /// Counts one more of a record that is open under this key. Says whether there was one.
+    #[must_use]
+    pub fn again(&self, key: RepeatKey, device_requests: u64) -> bool {
+        let counted = self.queue.lock().again(key, device_requests);
+        if counted.is_first {
+            self.wake.notify_one();
+        }
+        counted.counted
+    }
+
+    /// Appends a record that counts its repeats for a minute, kept within a second.
+    pub fn append_counting(&self, key: RepeatKey, event: Event) {
+        let entry = Entry::now(event, Vec::new());
+        self.queue.lock().open(key, entry);
+        self.wake.notify_one();
+    }
+
+    /// Waits until what came before is on the disk, or can't be written.
+    pub async fn flush(&self) {
+        let Some(hears) = self.queue.lock().flush() else { return };
+        self.wake.notify_one();
+        if hears.await.is_err() {
+            tracing::debug!("the ledger ended before it was flushed");
         }
     }
 
@@ -189,123 +282,51 @@ impl Ledger {
         error::guarded(|| view.documents(kind))
     }
 
-    /// Gives records from a number on, at most so many. Blocks on the disk.
+    /// Gives the newest records that are wanted, oldest first. Blocks on the disk.
     ///
     /// # Errors
     /// The file can't be read.
-    pub fn records(
-        &self,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, LedgerError> {
+    pub fn tail(&self, wanted: &Wanted) -> Result<Tail, LedgerError> {
         let view = self.file.view();
-        error::guarded(|| view.records(from, limit))
+        error::guarded(|| view.tail(wanted))
     }
 
-    /// Checks the whole chain. Blocks on the disk.
+    /// Reads the file from the disk again and checks every record, document and checkpoint.
+    /// Blocks, and holds up writers meanwhile.
     ///
     /// # Errors
     /// The file can't be read.
     pub fn verify(&self) -> Result<Verified, LedgerError> {
-        let view = self.file.view();
-        error::guarded(|| verify::walk(&view))
-    }
-
-    /// Writes what comes until the ledger is closed: the work of a thread of its own.
-    pub fn keep(&self) {
-        loop {
-            let Some(batch) = self.next_batch() else { return };
-            if !self.store(batch) {
-                self.rest();
+        let outside = self.outside();
+        match error::guarded(|| self.file.reopen(&outside, clock::now())) {
+            Ok(found) => {
+                self.queue.lock().settle_doubt(found.was_stored);
+                self.note_opened(&found);
+                Ok(Verified { anew: found.anew, ..found.verified })
             }
+            // What was read before is all there is to check.
+            Err(LedgerError::Full) => {
+                let view = self.file.view();
+                error::guarded(|| verify::walk(&view, &outside))
+            }
+            Err(error) => Err(error),
         }
-    }
-
-    /// Ends [`Self::keep`] after it has written what waits.
-    pub fn close(&self) {
-        self.queue.lock().close();
-        self.wake.notify_all();
-    }
-
-    /// Says that nobody writes any more.
-    pub fn give_up(&self, why: &str) {
-        self.report.lock().given_up = Some(why.to_owned());
-        self.queue.lock().give_up(why);
-    }
-
-    /// Waits until something is due. `None` at the end.
-    fn next_batch(&self) -> Option<Batch> {
-        let mut queue = self.queue.lock();
-        loop {
-            if let Some(batch) = queue.take_due(COMMIT_EVERY) {
-                return Some(batch);
-            }
-            if queue.is_closed() {
-                return None;
-            }
-            match queue.due_at(COMMIT_EVERY) {
-                Some(at) => drop(self.wake.wait_until(&mut queue, at)),
-                None => self.wake.wait(&mut queue),
-            }
-        }
-    }
-
-    /// Waits before a failed file is tried again; a caller who needs it now ends the pause.
-    fn rest(&self) {
-        let until = Instant::now() + RETRY_AFTER;
-        let mut queue = self.queue.lock();
-        while !queue.has_durable() && !queue.is_closed() {
-            if self.wake.wait_until(&mut queue, until).timed_out() {
-                return;
-            }
-        }
-    }
-
-    /// Makes a batch durable and tells those who wait. Says whether it worked.
-    fn store(&self, batch: Batch) -> bool {
-        match self.attempt(&batch) {
-            Ok(first) => {
-                self.queue.lock().settle();
-                let mut report = self.report.lock();
-                report.fault = None;
-                report.commits += 1;
-                report.newest = self.file.view().head.seq;
-                report.last_commit = Some(clock::now());
-                drop(report);
-                batch.tell(first);
-                true
-            }
-            Err((error, attempted)) => {
-                let before = self.report.lock().fault.replace(error.clone());
-                if before.as_ref() != Some(&error) {
-                    tracing::error!("the audit is not being kept: {error}");
-                }
-                self.queue.lock().fail(batch, &error, attempted);
-                false
-            }
-        }
-    }
-
-    /// Opens the file anew where it has failed before, then writes the batch. An error comes
-    /// with whether the batch may have been stored all the same.
-    fn attempt(&self, batch: &Batch) -> Result<Seq, (LedgerError, bool)> {
-        if self.file.is_failed() {
-            let found = error::guarded(|| self.file.reopen(clock::now()));
-            let found = found.map_err(|error| (error, false))?;
-            self.note_opened(&found);
-            self.queue.lock().settle_doubt(found.was_stored);
-        }
-        let entries = batch.entries();
-        let stored = self.file.change(|writer| {
-            let first = writer.head.seq.saturating_add(1);
-            let change = writer.transaction()?;
-            let done = writer.append(&change, &entries)?;
-            writer.commit(change, done)?;
-            Ok(first)
-        });
-        stored.map_err(|error| (error, true))
     }
 }
+
+/// Gives what a chain is held against: the key, and every checkpoint that can be read here.
+fn outside(key: &CollectorKey, dir: &Path, settings: &Settings) -> Outside {
+    let beside = dir.join(CHECKPOINTS);
+    let mut files = vec![beside.as_path()];
+    files.extend(settings.outlets.iter().filter_map(|outlet| match outlet {
+        Outlet::File(path) => Some(path.as_path()),
+        _ => None,
+    }));
+    Outside::read(&key.public(), &files)
+}
+
+/// The file of checkpoints beside the audit.
+const CHECKPOINTS: &str = "audit.checkpoints.jsonl";
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

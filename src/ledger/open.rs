@@ -11,10 +11,10 @@ use redb::backends::FileBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, TableHandle};
 
 use super::chain::{ChainId, Head};
+use super::checkpoint::Outside;
 use super::error::{LedgerError, guarded};
-use super::event::Seq;
-use super::file::{Appended, DOCUMENTS, META, OPEN, RECORDS, Writer, put_state};
-use super::verify;
+use super::file::{Base, DOCUMENTS, META, OPEN, RECORDS, State, Writer, put_base, put_state};
+use super::verify::{self, Verified};
 use crate::model::Timestamp;
 
 /// The format that this program writes.
@@ -33,15 +33,19 @@ pub(super) struct OpenReport {
     pub(super) fresh: bool,
     /// Why this file was begun although there was one before, until an operator has seen it.
     pub(super) anew: Option<String>,
-    /// The first record that breaks the chain.
-    pub(super) first_bad: Option<Seq>,
+    /// What checking every record has found.
+    pub(super) verified: Verified,
     /// The change whose outcome was not known has been stored after all.
     pub(super) was_stored: bool,
 }
 
 /// Opens the file; sets a damaged one aside and begins anew.
-pub(super) fn open(path: &Path, now: Timestamp) -> Result<(Writer, OpenReport), LedgerError> {
-    match guarded(|| attempt(path)) {
+pub(super) fn open(
+    path: &Path,
+    outside: &Outside,
+    now: Timestamp,
+) -> Result<(Writer, OpenReport), LedgerError> {
+    match guarded(|| attempt(path, outside)) {
         Err(error) if error.is_damage() => {
             let aside = set_aside(path, now)?;
             tracing::error!(%error, aside = %aside.display(), "audit file set aside");
@@ -57,7 +61,7 @@ pub(super) fn begin_anew(
     now: Timestamp,
     aside: &Path,
 ) -> Result<(Writer, OpenReport), LedgerError> {
-    let (writer, mut report) = attempt(path)?;
+    let (writer, mut report) = attempt(path, &Outside::default())?;
     let name = aside.file_name().unwrap_or(aside.as_os_str()).to_string_lossy();
     let why = format!("the audit file was damaged and set aside as {name} at {now:?}");
     note_anew(&writer, &why)?;
@@ -73,12 +77,19 @@ pub(super) fn note_anew(writer: &Writer, why: &str) -> Result<(), LedgerError> {
     Ok(change.commit()?)
 }
 
-fn attempt(path: &Path) -> Result<(Writer, OpenReport), LedgerError> {
+/// Forgets it again.
+pub(super) fn forget_anew(writer: &mut Writer) -> Result<(), LedgerError> {
+    let change = writer.transaction()?;
+    change.open_table(META)?.remove("anew")?;
+    Ok(change.commit()?)
+}
+
+fn attempt(path: &Path, outside: &Outside) -> Result<(Writer, OpenReport), LedgerError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
-            let opened = database(file).and_then(|db| load(db, Some(path)));
+            let opened = database(file).and_then(|db| load(db, Some(path), outside));
             match &opened {
                 Ok(_) => sync_directory(path)?,
                 // A file that could not even be begun holds nothing.
@@ -89,14 +100,14 @@ fn attempt(path: &Path) -> Result<(Writer, OpenReport), LedgerError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = options.open(path)?;
             check_file(&file)?;
-            load(database(file)?, Some(path))
+            load(database(file)?, Some(path), outside)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// A link planted in the file's place is not followed (open(2), `O_NOFOLLOW`).
-const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+pub(super) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 fn check_file(file: &File) -> Result<(), LedgerError> {
     let meta = file.metadata()?;
@@ -149,7 +160,11 @@ pub(super) fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, LedgerEr
 }
 
 /// Reads where the chain stands and checks every record.
-pub(super) fn load(db: Database, path: Option<&Path>) -> Result<(Writer, OpenReport), LedgerError> {
+pub(super) fn load(
+    db: Database,
+    path: Option<&Path>,
+    outside: &Outside,
+) -> Result<(Writer, OpenReport), LedgerError> {
     let mut report = OpenReport::default();
     let mut writer = Writer::new(db, path.map(Path::to_path_buf));
     // The database serves flipped bytes as good ones unless asked to check (measured).
@@ -169,17 +184,21 @@ pub(super) fn load(db: Database, path: Option<&Path>) -> Result<(Writer, OpenRep
         Ok(meta.get(key)?.map(|row| row.value().to_vec()))
     };
     let unknown = || LedgerError::Damaged("it does not say where its chain stands".to_owned());
-    let head = |bytes: Vec<u8>| Head::from_bytes(&bytes);
     writer.chain = text("chain")?.and_then(|b| b.try_into().ok()).ok_or_else(unknown)?;
-    writer.base = text("base")?.and_then(head).ok_or_else(unknown)?;
-    writer.head = text("head")?.and_then(head).ok_or_else(unknown)?;
-    let bytes = text("bytes")?.and_then(|b| b.try_into().ok()).ok_or_else(unknown)?;
-    writer.bytes = u64::from_be_bytes(bytes);
+    writer.base = text("base")?.as_deref().and_then(take_base).ok_or_else(unknown)?;
+    let state = text("state")?.as_deref().and_then(State::from_bytes);
+    writer.state = state.ok_or_else(unknown)?;
     report.anew = text("anew")?.map(|why| String::from_utf8_lossy(&why).into_owned());
     drop(meta);
     drop(snapshot);
-    report.first_bad = verify::walk(&writer.view()?)?.first_bad;
+    report.verified = verify::walk(&writer.view()?, outside)?;
     Ok((writer, report))
+}
+
+fn take_base(bytes: &[u8]) -> Option<Base> {
+    let (head, seal) = bytes.split_at_checked(40)?;
+    let seal = if seal.is_empty() { None } else { Some(serde_json::from_slice(seal).ok()?) };
+    Some(Base { head: Head::from_bytes(head)?, seal })
 }
 
 fn is_fresh(snapshot: &ReadTransaction) -> Result<bool, LedgerError> {
@@ -200,8 +219,8 @@ fn begin(writer: &mut Writer) -> Result<(), LedgerError> {
     let mut chain = ChainId::default();
     OsRng.fill_bytes(&mut chain);
     writer.chain = chain;
-    writer.base = Head::genesis(&chain);
-    writer.head = writer.base;
+    writer.base = Base { head: Head::genesis(&chain), seal: None };
+    writer.state = State::begin(writer.base.head);
     let change = writer.transaction()?;
     change.open_table(RECORDS)?;
     change.open_table(DOCUMENTS)?;
@@ -210,9 +229,9 @@ fn begin(writer: &mut Writer) -> Result<(), LedgerError> {
         let mut meta = change.open_table(META)?;
         meta.insert("format", FORMAT.to_le_bytes().as_slice())?;
         meta.insert("chain", chain.as_slice())?;
-        meta.insert("base", writer.base.to_bytes().as_slice())?;
     }
-    put_state(&change, &Appended { head: writer.head, bytes: 0 })?;
+    put_base(&change, &writer.base)?;
+    put_state(&change, &writer.state)?;
     Ok(change.commit()?)
 }
 

@@ -7,31 +7,49 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::chain::{self, Head};
+use super::checkpoint::{Checkpoint, Outside};
 use super::error::LedgerError;
 use super::event::Seq;
-use super::file::{DOCUMENTS, RECORDS, View};
+use super::file::{Base, DOCUMENTS, OPEN, RECORDS, View};
 use crate::model::hex;
 
 /// What verification has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Records in the file.
+    /// Records in the file, those that still count repeats among them.
     pub records: u64,
     /// The first record that is not what was written, or is missing.
     pub first_bad: Option<Seq>,
+    /// Why this file was begun anew, until an operator has seen it.
+    pub anew: Option<String>,
+}
+
+impl Verified {
+    /// Tells whether everything is as it was written.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.first_bad.is_none() && self.anew.is_none()
+    }
 }
 
 /// A document as its last record describes it.
 type Described = BTreeMap<(String, String), (Seq, Option<String>)>;
 
+impl Verified {
+    fn bad(&mut self, seq: Seq) {
+        self.first_bad = Some(self.first_bad.map_or(seq, |first| first.min(seq)));
+    }
+}
+
 /// Walks the whole chain.
-pub(super) fn walk(view: &View) -> Result<Verified, LedgerError> {
+pub(super) fn walk(view: &View, outside: &Outside) -> Result<Verified, LedgerError> {
     let mut found = Verified::default();
     let mut described = Described::new();
-    let mut at = view.base;
-    let bad = |found: &mut Verified, seq: Seq| {
-        found.first_bad = Some(found.first_bad.map_or(seq, |first| first.min(seq)));
-    };
+    let mut at = view.base.head;
+    let vouched = outside.hashes(&view.chain);
+    if !is_base_good(view, outside) {
+        found.bad(at.seq.saturating_add(1));
+    }
     for row in view.snapshot.open_table(RECORDS)?.iter()? {
         let (seq, bytes) = row?;
         let (seq, bytes) = (seq.value(), bytes.value());
@@ -39,28 +57,82 @@ pub(super) fn walk(view: &View) -> Result<Verified, LedgerError> {
         match at.check(seq, bytes) {
             Ok((next, body)) => {
                 describe(&mut described, seq, body);
+                if !is_signature_good(&at, body, view, outside) {
+                    found.bad(seq);
+                }
                 at = next;
             }
             Err(_) => {
                 // A record that is missing is named by the number it had.
-                bad(&mut found, at.seq.saturating_add(1).min(seq));
+                found.bad(at.seq.saturating_add(1).min(seq));
                 at = Head::claimed(seq, bytes).unwrap_or(Head { seq, ..at });
             }
         }
+        if vouched.get(&seq).is_some_and(|hash| *hash != at.hash) {
+            found.bad(seq);
+        }
     }
-    if at != view.head {
-        bad(&mut found, at.seq.min(view.head.seq).saturating_add(1));
+    let end = view.state.head;
+    if at != end {
+        found.bad(at.seq.min(end.seq).saturating_add(1));
+    }
+    // Somebody outside has seen a record that is not here: the end was cut off.
+    if vouched.keys().next_back().is_some_and(|last| *last > at.seq) {
+        found.bad(at.seq.saturating_add(1));
     }
     if let Some(seq) = documents(view, described)? {
-        bad(&mut found, seq);
+        found.bad(seq);
+    }
+    let mut next = end.seq;
+    for row in view.snapshot.open_table(OPEN)?.iter()? {
+        let (id, bytes) = row?;
+        found.records += 1;
+        next = next.saturating_add(1);
+        if !chain::is_open_row(id.value(), bytes.value()) {
+            // The number it would have had.
+            found.bad(next);
+        }
     }
     Ok(found)
 }
 
+/// Tells whether the chain begins where it began, or where a signed release says.
+fn is_base_good(view: &View, outside: &Outside) -> bool {
+    let Base { head, seal } = &view.base;
+    match seal {
+        None => *head == Head::genesis(&view.chain),
+        Some(seal) => seal.seq == head.seq && outside.vouched(seal, &view.chain) == Some(head.hash),
+    }
+}
+
+/// Tells whether a record that holds a signature holds one under the record before it.
+fn is_signature_good(before: &Head, body: &[u8], view: &View, outside: &Outside) -> bool {
+    if !holds(body, POINT_KEY) {
+        return true;
+    }
+    let point = chain::decode(body).and_then(|mut fields| {
+        let what = fields.get("what")?.as_str()?.to_owned();
+        let detail = fields.remove("detail")?.get("checkpoint")?.clone();
+        Some((what, serde_json::from_value::<Checkpoint>(detail).ok()))
+    });
+    match point {
+        Some((what, point)) if what == "checkpoint" || what == "sealed" => point.is_some_and(|p| {
+            p.seq == before.seq && outside.vouched(&p, &view.chain) == Some(before.hash)
+        }),
+        _ => true,
+    }
+}
+
+fn holds(body: &[u8], key: &[u8]) -> bool {
+    body.windows(key.len()).any(|part| part == key)
+}
+
+const POINT_KEY: &[u8] = b"\"checkpoint\":{";
+
 /// Notes which documents a record has put or removed.
 fn describe(described: &mut Described, seq: Seq, body: &[u8]) {
     // Most records speak of none: the word itself can't be in one without being written so.
-    if !body.windows(DOCUMENTS_KEY.len()).any(|part| part == DOCUMENTS_KEY) {
+    if !holds(body, DOCUMENTS_KEY) {
         return;
     }
     let Some(Value::Array(items)) = chain::decode(body).and_then(|mut b| b.remove("documents"))
