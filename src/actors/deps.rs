@@ -85,6 +85,7 @@ impl Deps {
                 protocols: crate::protocols::PROTOCOLS,
                 stay: super::collector::Stay::Standing,
                 env: |_| None,
+                master: None,
             },
         })
     }

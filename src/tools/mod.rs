@@ -22,6 +22,7 @@ mod protocols;
 mod provenance;
 mod roadmap;
 mod s7;
+pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
@@ -87,6 +88,8 @@ pub const TOOLS: &[ToolDef] = &[
     define::<write::PolicyTest>(),
     define::<write::Freeze>(),
     define::<write::Thaw>(),
+    define::<setup::Probe>(),
+    define::<setup::Discover>(),
 ];
 
 /// Finds a tool by its MCP name.

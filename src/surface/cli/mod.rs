@@ -5,12 +5,17 @@ mod client;
 pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod discover;
 mod exit;
 mod keyfile;
+mod import;
+mod new_file;
 mod nouns;
 pub mod otctl;
 mod people;
 mod policy;
 mod refused;
 mod screen;
+mod secret;
 mod tail;
+mod talk;
