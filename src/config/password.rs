@@ -72,9 +72,8 @@ impl Vault<'_, '_> {
             Some(("file", path)) => self.read(path, at, desk),
             Some(("secret", name)) => {
                 let found = self.keyring.find(name);
-                let found = found.and_then(|secret| {
-                    secret.ok_or_else(|| SecretError::Unknown(shown(name)))
-                });
+                let found = found
+                    .and_then(|secret| secret.ok_or_else(|| SecretError::Unknown(shown(name))));
                 found.map_err(|error| refuse_store(at, &error, desk)).ok()
             }
             _ => {

@@ -29,8 +29,10 @@ pub fn to_toml(config: &Config) -> String {
         key(&mut out, "commit_ms", &commit_ms.into());
         out.push('\n');
     }
-    let groups =
-        [("agent_group", &config.doors.agent_group), ("operator_group", &config.doors.operator_group)];
+    let groups = [
+        ("agent_group", &config.doors.agent_group),
+        ("operator_group", &config.doors.operator_group),
+    ];
     if groups.iter().any(|(_, group)| group.is_some()) {
         out.push_str("[doors]\n");
         for (name, group) in groups {

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::faults::{self, Fault};
+use super::mqtt::{DEVICE, GROUP, NODE};
 use super::opcua::{NAMESPACE, id_text};
 use super::points::{self, Layout, PREFIX, Place, Point};
 use crate::model::{DataType, Scale, WordOrder};
@@ -18,6 +19,7 @@ pub(super) struct Addresses {
     pub(super) modbus: SocketAddr,
     pub(super) mc: SocketAddr,
     pub(super) s7: SocketAddr,
+    pub(super) mqtt: SocketAddr,
 }
 
 /// Writes the file.
@@ -28,7 +30,7 @@ pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
 }
 
 fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
-    let Addresses { opcua_url, modbus, mc, s7 } = at;
+    let Addresses { opcua_url, modbus, mc, s7, mqtt } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
     writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
@@ -52,7 +54,12 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     writeln!(out, "[[endpoints]]\nname = \"palletiser\"\nprotocol = \"s7\"")?;
     writeln!(out, "host = \"{}\"\nport = {}\nslot = 2", s7.ip(), s7.port())?;
     writeln!(out, "scan_ms = 1000")?;
-    tags(out, faults, |place| matches!(place, Place::S7 { .. }))
+    tags(out, faults, |place| matches!(place, Place::S7 { .. }))?;
+    writeln!(out, "\n# The line's broker: a Sparkplug edge node and plain topics.")?;
+    writeln!(out, "[[endpoints]]\nname = \"line1-broker\"\nprotocol = \"mqtt\"")?;
+    writeln!(out, "host = \"{}\"\nport = {}", mqtt.ip(), mqtt.port())?;
+    writeln!(out, "topic = \"#\"\nkeep_alive_s = 2\nrebirth = true")?;
+    tags(out, faults, |place| matches!(place, Place::Metric { .. } | Place::Topic { .. }))
 }
 
 fn tags(
@@ -104,6 +111,11 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
             writeln!(out, "ref = \"{device}{number}\"\ntype = \"bool\"")
         }
         Place::S7 { address } => writeln!(out, "ref = \"{address}\""),
+        Place::Metric { metric, .. } => {
+            writeln!(out, "ref = \"spBv1.0/{GROUP}/{NODE}/{DEVICE}:{metric}\"")
+        }
+        Place::Topic { topic, part: "" } => writeln!(out, "ref = \"{topic}\""),
+        Place::Topic { topic, part } => writeln!(out, "ref = \"{topic}#{part}\""),
         Place::Bit { unit, table, address } => {
             writeln!(out, "ref = \"{}:{address}\"", table.word())?;
             unit_key(out, unit)?;
@@ -167,6 +179,7 @@ mod tests {
             modbus: "127.0.0.1:1502".parse().unwrap(),
             mc: "127.0.0.1:5007".parse().unwrap(),
             s7: "127.0.0.1:1102".parse().unwrap(),
+            mqtt: "127.0.0.1:1883".parse().unwrap(),
         };
         toml(&at, faults).parse().unwrap()
     }
@@ -209,6 +222,7 @@ mod tests {
         assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
         assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
         assert_eq!(endpoints[3]["port"].as_integer(), Some(1102));
+        assert_eq!(endpoints[4]["port"].as_integer(), Some(1883));
     }
 
     #[test]

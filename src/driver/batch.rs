@@ -104,6 +104,8 @@ pub struct Batch {
     pub hearing: Option<Hearing>,
     /// Samples known to be lost on the way, by a queue's overflow for instance.
     pub lost: u64,
+    /// Messages that came, whether a tag follows them or not: the session's sign of life.
+    pub heard: u64,
 }
 
 impl Batch {
@@ -115,5 +117,6 @@ impl Batch {
         self.conditions.clear();
         self.hearing = None;
         self.lost = 0;
+        self.heard = 0;
     }
 }

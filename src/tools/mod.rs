@@ -16,6 +16,7 @@ mod error;
 mod health;
 mod mc;
 mod modbus;
+mod mqtt;
 mod opcua;
 mod plant_overview;
 mod protocols;
@@ -68,6 +69,11 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
     define::<mc::WriteWords>(),
+    define::<mqtt::ReadTopic>(),
+    define::<mqtt::SubscribeSample>(),
+    define::<mqtt::NodeList>(),
+    define::<mqtt::UnsBrowse>(),
+    define::<mqtt::Publish>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod broker;
 mod certificates;
 mod cli;
 mod collector;
@@ -21,6 +22,7 @@ mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mqtt;
 mod opcua;
 mod peer;
 mod plant;

@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::broker::Broker;
 use crate::collector::{Collector, good_tags};
 use crate::golden::matches;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
 use crate::sdk::{Sdk, SdkClient};
+use crate::writes::{opened, policy};
 
 /// A tool, right arguments, a pointer into the answer and the value there, wrong arguments.
 type Case = (&'static str, Value, &'static str, Value, Value);
 
 fn cases() -> Vec<Case> {
-    [fieldbus(), controllers(), tags()].concat()
+    [fieldbus(), controllers(), writes(), tags()].concat()
 }
 
 /// The tools of Modbus and OPC UA.
@@ -88,8 +90,52 @@ fn controllers() -> Vec<Case> {
             json!(-5),
             json!({"word_devices": 7}),
         ),
+        (
+            "mqtt_read_topic",
+            json!({"topic": "site/t", "count": 1, "timeout_s": 5}),
+            "/messages/0/payload/text",
+            json!("23.5"),
+            json!({"topic": "a/#/b"}),
+        ),
+        (
+            "sparkplug_subscribe_sample",
+            json!({"topic": "spBv1.0/G/NBIRTH/E", "count": 1, "timeout_s": 5}),
+            "/samples/0/sparkplug/group_id",
+            json!("G"),
+            json!({"count": "x"}),
+        ),
+        ("sparkplug_node_list", json!({"timeout_s": 1}), "/node_count", json!(1), unknown()),
+        (
+            "uns_browse",
+            json!({"topic": "site/#", "timeout_s": 1}),
+            "/topics/0",
+            json!("site/t"),
+            json!({"topic": "#/a"}),
+        ),
         ("ethernetip_status", json!({}), "/implemented", json!(false), unknown()),
         ("ethercat_status", json!({}), "/implemented", json!(false), unknown()),
+    ]
+}
+
+/// The tools that ask for a write; a ticket for `nine` is open.
+fn writes() -> Vec<Case> {
+    let s7 = |value: Value| json!({"db": 1, "dtype": "INT", "start": 4, "value": value});
+    let words = |values: Value| json!({"headdevice": "D100", "values": values});
+    let ask = json!({"tag": "nine", "value": 10, "dry_run": true});
+    let wait = json!({"id": "MOC-1", "wait_s": 99});
+    vec![
+        ("moc_request", ask, "/verdict", json!("allowed"), json!({"tag": 7})),
+        ("moc_status", json!({"id": "MOC-1"}), "/state", json!("requested"), wait),
+        ("moc_list", json!({}), "/tickets/0/moc_id", json!("MOC-1"), json!({"limit": 0})),
+        ("s7_write_db", s7(json!(5)), "/verdict", json!("denied"), s7(json!(4.5))),
+        ("mc_write_words", words(json!([7])), "/before/0", json!(1234), words(json!([]))),
+        (
+            "mqtt_publish",
+            json!({"topic": "site/t", "payload": "24"}),
+            "/would_publish_bytes",
+            json!(2),
+            json!({"topic": "site/#", "payload": "24"}),
+        ),
     ]
 }
 
@@ -150,14 +196,21 @@ fn tags() -> Vec<Case> {
 async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
     let (s7, mc) = (peer::snap7(), peer::mc_sim("none"));
+    let broker = Broker::start();
+    broker.publish("site/t", b"23.5", &["-r"]).await;
+    // A birth is not kept by nodes of the field; here it waits for whoever comes.
+    broker.publish("spBv1.0/G/NBIRTH/E", &[24, 0], &["-r"]).await;
     let config = plant(&[
         Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
+        broker.endpoint("uns").with("topic = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
     ]);
-    let collector = Collector::start(&config).await;
-    good_tags(&collector.agent().await, &["nine"]).await;
+    let rule = "tag = \"nine\"\ntier = \"one\"\nmin = 0\nmax = 100";
+    let collector = Collector::with_policy(&config, &policy(&[rule])).await;
+    good_tags(&collector.agent().await, &["nine", "t"]).await;
+    assert_eq!(opened(&collector.agent().await, "nine", &json!(10)).await, "MOC-1");
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;

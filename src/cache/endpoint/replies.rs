@@ -123,6 +123,11 @@ fn reply_bytes(reply: &Reply) -> usize {
             page.window.values.iter().map(|value| 40 + value_bytes(value)).sum()
         }
         Reply::Conditions(events) => events.iter().map(condition_bytes).sum(),
+        // What is made of a message takes several times its bytes.
+        Reply::Messages { messages, .. } => messages
+            .iter()
+            .map(|m| size_of_val(m) + m.topic.len() + 8 * usize::try_from(m.bytes).unwrap_or(0))
+            .sum(),
     }
 }
 

@@ -262,9 +262,8 @@ impl<'a> Keyring<'a> {
             Ok(Some(store)) if !store.has(name) => return Ok(None),
             Ok(Some(store)) => store,
         };
-        let open = self.open.get_or_insert_with(|| {
-            store.open(self.master.ok_or(SecretError::NoMaster)?)
-        });
+        let open =
+            self.open.get_or_insert_with(|| store.open(self.master.ok_or(SecretError::NoMaster)?));
         match open {
             Ok(open) => Ok(open.get(name).cloned()),
             Err(error) => Err(error.clone()),

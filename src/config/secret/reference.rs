@@ -66,8 +66,7 @@ fn decrypt(key: &[u8; 32], token: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretErr
     if head.first() != Some(&TOKEN_VERSION) {
         return Err(SecretError::Damaged);
     }
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(signing).map_err(|_| SecretError::Damaged)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(signing).map_err(|_| SecretError::Damaged)?;
     mac.update(signed);
     // A wrong password gives a wrong key, and that a wrong tag.
     mac.verify_slice(tag).map_err(|_| SecretError::WrongPassword)?;

@@ -72,11 +72,7 @@ impl Key {
         Self::derive(cost, salt, master)
     }
 
-    fn derive(
-        cost: Cost,
-        salt: [u8; SALT_BYTES],
-        master: &Secret,
-    ) -> Result<Self, SecretError> {
+    fn derive(cost: Cost, salt: [u8; SALT_BYTES], master: &Secret) -> Result<Self, SecretError> {
         let params = Params::new(cost.memory_kib, cost.passes, 1, Some(32));
         let params = params.map_err(|_| SecretError::Damaged)?;
         let mut bytes = Zeroizing::new([0; 32]);
@@ -135,15 +131,13 @@ impl Key {
 
 impl Sealed {
     /// Seals secrets under a key.
-    pub(super) fn make(
-        key: &Key,
-        secrets: &BTreeMap<String, Secret>,
-    ) -> Result<Self, SecretError> {
+    pub(super) fn make(key: &Key, secrets: &BTreeMap<String, Secret>) -> Result<Self, SecretError> {
         let seal = |(name, secret): (&String, &Secret)| {
             let sealed = key.seal(secret.reveal().as_bytes(), &key.bound_to(name))?;
             Ok((name.clone(), sealed))
         };
-        let secrets: BTreeMap<_, _> = secrets.iter().map(seal).collect::<Result<_, SecretError>>()?;
+        let secrets: BTreeMap<_, _> =
+            secrets.iter().map(seal).collect::<Result<_, SecretError>>()?;
         let all = key.seal(b"", &key.bound_to_all(&secrets))?;
         let mut out = Self {
             format: FORMAT.to_owned(),

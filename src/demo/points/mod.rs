@@ -4,6 +4,7 @@
 
 mod capper;
 mod filler;
+mod inspector;
 mod nodes;
 mod palletiser;
 mod registers;
@@ -117,6 +118,20 @@ pub(crate) enum Place {
         /// The address.
         address: &'static str,
     },
+    /// A metric of the device behind the Sparkplug edge node.
+    Metric {
+        /// Its name.
+        metric: &'static str,
+        /// The number of its type.
+        kind: u32,
+    },
+    /// A plain topic of the broker, or a part of its JSON.
+    Topic {
+        /// The topic.
+        topic: &'static str,
+        /// The path of the part; empty where the payload is the value.
+        part: &'static str,
+    },
     /// One bit of a register.
     RegisterBit {
         /// The unit.
@@ -186,7 +201,7 @@ impl Table {
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
     let machines = [filler::POINTS, registers::POINTS, capper::POINTS, palletiser::POINTS];
-    nodes::POINTS.iter().chain(machines.into_iter().flatten())
+    nodes::POINTS.iter().chain(machines.into_iter().flatten()).chain(inspector::POINTS)
 }
 
 /// Gives each tag with the least and the most it ever shows while nothing is wrong with it.
@@ -307,6 +322,8 @@ mod tests {
                     .collect(),
                 Place::McBit { device, number } => vec![format!("{device}{number}")],
                 Place::S7 { address } => vec![address.to_owned()],
+                Place::Metric { metric, .. } => vec![metric.to_owned()],
+                Place::Topic { topic, part } => vec![format!("{topic}#{part}")],
                 Place::RegisterBit { unit, table, address, bit } => {
                     vec![format!("{unit} {} {address}.{bit}", table.word())]
                 }

@@ -346,7 +346,7 @@ fn answer(
 ) -> BoxFuture<'static, Result<Reply, DriverError>> {
     match ask {
         Ask::Connect => Box::pin(async { Ok(Reply::Connected) }),
-        Ask::Block(_) => Box::pin(async { Err(unsupported()) }),
+        Ask::Block(_) | Ask::Messages { .. } => Box::pin(async { Err(unsupported()) }),
         Ask::Read { refs, .. } => Box::pin(read_many(caller, refs)),
         Ask::Identify => {
             Box::pin(async move { identify::identify(&caller).await.map(Reply::Identity) })

@@ -108,9 +108,7 @@ pub(super) async fn discover(
 /// Adds a later page to what is there.
 fn join(answer: &mut Value, mut page: Value) {
     let more = page.get_mut("tags").and_then(Value::as_array_mut).map(std::mem::take);
-    if let (Some(tags), Some(more)) =
-        (answer.get_mut("tags").and_then(Value::as_array_mut), more)
-    {
+    if let (Some(tags), Some(more)) = (answer.get_mut("tags").and_then(Value::as_array_mut), more) {
         tags.extend(more);
     }
     if let Some(cursor) = answer.get_mut("cursor") {

@@ -52,9 +52,8 @@ pub(super) fn run(protocols: &'static [Protocol], what: &Import) -> Result<(), F
     let old = load(protocols, &what.file)?;
     may_write(&target, what.force, &mut talk)?;
     let store = what.secrets.clone().unwrap_or_else(|| what.file.with_file_name(STORE_FILE));
-    let secrets = open_reference(&store, || {
-        talk.master(Master::Known).map_err(|_| SecretError::NoMaster)
-    })?;
+    let secrets =
+        open_reference(&store, || talk.master(Master::Known).map_err(|_| SecretError::NoMaster))?;
     if secrets.is_none() && what.secrets.is_some() {
         return Err(usage(format!("there is no secret store at {}", store.display())));
     }
@@ -99,11 +98,7 @@ fn head(file: &Path, old: &Config) -> String {
 }
 
 /// Holds what was written against what was read: an endpoint or tag that differs stops it all.
-fn same_plant(
-    protocols: &'static [Protocol],
-    old: &Config,
-    written: &Path,
-) -> Result<(), Failure> {
+fn same_plant(protocols: &'static [Protocol], old: &Config, written: &Path) -> Result<(), Failure> {
     let new = load(protocols, written)?;
     if new.endpoints == old.endpoints && new.disabled == old.disabled {
         return Ok(());

@@ -35,8 +35,12 @@ impl Draft {
         let mode = target.metadata().map_or(MODE, |facts| facts.permissions().mode() & 0o777);
         let mut open = OpenOptions::new();
         let draft = Self { target: target.to_path_buf(), path };
-        let mut file =
-            open.write(true).create_new(true).mode(mode).open(&draft.path).map_err(failed(&draft.path))?;
+        let mut file = open
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&draft.path)
+            .map_err(failed(&draft.path))?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(failed(&draft.path))?;

@@ -147,7 +147,11 @@ fn introduced(identity: &Identity) -> String {
     } else {
         parts.join(" ")
     };
-    if text.is_empty() { "it answers, and says nothing of itself".into() } else { sanitize(&text, 200) }
+    if text.is_empty() {
+        "it answers, and says nothing of itself".into()
+    } else {
+        sanitize(&text, 200)
+    }
 }
 
 fn clock_check(device: Timestamp, now: Timestamp) -> Check {
@@ -201,8 +205,10 @@ async fn first_value(line: &mut dyn Line, name: &str, root: &str, depth: u8) -> 
             let is_value = |value: &&Value| **value != Value::Null;
             let values = nodes.iter().filter_map(|node| node.value.as_ref()).filter(is_value);
             match values.count() {
-                0 => Check::new("read", Verdict::Skipped, "no value was found among the first nodes")
-                    .fix(format!("add tags; otctl discover {name} lists what there is")),
+                0 => {
+                    Check::new("read", Verdict::Skipped, "no value was found among the first nodes")
+                        .fix(format!("add tags; otctl discover {name} lists what there is"))
+                }
                 n => Check::new("read", Verdict::Ok, format!("{n} values read; no tags yet")),
             }
         }

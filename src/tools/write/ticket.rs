@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::refused;
@@ -111,6 +111,10 @@ pub(in crate::tools) struct StatusOutput {
     /// The digest of what is signed; people compare its last 4 characters.
     #[schemars(skip)]
     digest: String,
+    /// What rule and tag say of the value, beside the ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    limits: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     ticket: Option<Ticket>,
@@ -157,6 +161,7 @@ pub(super) fn shown(dossier: &Dossier, with_ticket: bool) -> StatusOutput {
         cas_window_us: dossier.window_us,
         separation_relaxed: is_relaxed(dossier),
         digest: ticket.digest(),
+        limits: None,
         ticket: with_ticket.then(|| ticket.clone()),
     }
 }
@@ -186,10 +191,26 @@ impl Tool for Status {
             let dossier = deps.dossier(&input.id).await.map_err(refused)?;
             let is_finished = !dossier.state.is_open() && !dossier.state.is_in_doubt();
             if is_finished || timeout_at(until, changed.changed()).await.is_err() {
-                return Ok(shown(&dossier, input.ticket));
+                let limits = input.ticket.then(|| limits(deps, &dossier));
+                return Ok(StatusOutput { limits, ..shown(&dossier, input.ticket) });
             }
         }
     }
+}
+
+/// Gathers what bounds the value: the rule's range and the tag's own limits.
+fn limits(deps: &Deps, dossier: &Dossier) -> Json {
+    let name = &dossier.ticket.tag;
+    let policy = deps.policy();
+    let rule = policy.rule(name);
+    let tag = deps.cache.resolve(name).and_then(|id| deps.cache.tag(id));
+    let own = tag.map(|tag| tag.limits).unwrap_or_default();
+    json!({
+        "min": rule.and_then(|rule| rule.min), "max": rule.and_then(|rule| rule.max),
+        "max_step": rule.and_then(|rule| rule.max_step),
+        "warn_low": own.warn_low, "warn_high": own.warn_high,
+        "alarm_low": own.alarm_low, "alarm_high": own.alarm_high,
+    })
 }
 
 /// Lists tickets, the newest first.

@@ -5,6 +5,7 @@ mod modbus;
 mod opcua;
 mod operators;
 mod s7;
+mod sparkplug;
 
 pub(crate) use operators::matches;
 
