@@ -238,8 +238,8 @@ impl RootState {
         }
     }
 
-    /// Doors first, so that nobody asks; then a write under way; then the sessions; then what they brought is stored,
-    /// history and audit side by side.
+    /// Doors first, so that nobody asks; then a write under way; then the sessions; then what they
+    /// brought is stored, history and audit side by side.
     async fn shut_down(&mut self) {
         if let Some(doors) = self.doors.take() {
             late("doors", doors.call(DoorsMsg::Close, Some(DOORS_MAX)).await);

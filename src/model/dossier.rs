@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::moc::{Approval, Ticket};
 
 /// Where a change stands.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MocState {
     /// Asked for; nobody, or not everybody, has approved.

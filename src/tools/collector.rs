@@ -49,11 +49,7 @@ impl Tool for Reload {
     type Input = ReloadInput;
     type Output = ReloadOutput;
 
-    async fn call(
-        deps: &Deps,
-        call: Call,
-        input: Self::Input,
-    ) -> Result<Self::Output, ToolError> {
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         let given = write::statement(input.key, input.signature, input.after);
         let budgets = match given {
             None => Budgets::Kept,
@@ -83,7 +79,12 @@ impl Tool for Reload {
             removed: Vec::new(),
             changed: Vec::new(),
             unchanged: Vec::new(),
-            problems: reloaded.problems.iter().map(ToString::to_string).chain(reloaded.kept).collect(),
+            problems: reloaded
+                .problems
+                .iter()
+                .map(ToString::to_string)
+                .chain(reloaded.kept)
+                .collect(),
         };
         for change in reloaded.changes {
             match change {

@@ -45,7 +45,8 @@ impl Framing {
     }
 
     /// Tells a message that only says "send me what changes": a PublishRequest (Part 4, 5.13.5;
-    /// its encoding is i=826), without which a subscription ends. Channels without security show it.
+    /// its encoding is i=826), without which a subscription ends. Only a channel without security
+    /// shows it.
     fn is_publish(self, message: &[u8]) -> bool {
         self == Self::OpcUa
             && message.starts_with(b"MSG")

@@ -86,11 +86,7 @@ impl Default for Desk {
 impl Desk {
     /// Gives this moment on both clocks.
     pub(crate) fn moment(&self) -> Moment {
-        Moment {
-            wall_ms: clock::now().millis(),
-            uptime_ms: clock::uptime_ms(),
-            boot: self.boot,
-        }
+        Moment { wall_ms: clock::now().millis(), uptime_ms: clock::uptime_ms(), boot: self.boot }
     }
 
     /// Gives a watch that wakes with each change of a ticket.

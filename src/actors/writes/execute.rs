@@ -181,23 +181,21 @@ async fn conclude(
             if doubt.is_some() { MocState::NotApplied } else { MocState::VerifyFailed },
             doubt.unwrap_or_else(|| "the device took the message and kept its value".to_owned()),
         ),
-        Finding::Other => (
-            MocState::VerifyFailed,
-            "the device has another value than was written".to_owned(),
-        ),
-        Finding::Unread => (
-            MocState::Unknown,
-            doubt.unwrap_or_else(|| "it can't be read back now".to_owned()),
-        ),
+        Finding::Other => {
+            (MocState::VerifyFailed, "the device has another value than was written".to_owned())
+        }
+        Finding::Unread => {
+            (MocState::Unknown, doubt.unwrap_or_else(|| "it can't be read back now".to_owned()))
+        }
         Finding::Elsewhere(why) => (MocState::Indeterminate, why),
     };
     if state == MocState::VerifyFailed
         && dossier.ticket.revert
-        && let [first, ..] = reads.as_slice()
-        && finding_is_ours(&dossier, first)
+        && let Some(last) = reads.last()
+        && finding_is_ours(&dossier, last)
     {
         note(deps, id, |d| d.readbacks.clone_from(&readbacks)).await;
-        return revert(deps, id, wish, link, first.clone(), closing).await;
+        return revert(deps, id, wish, link, last.clone(), closing).await;
     }
     finish(deps, id, What::WriteOutcome, state, why, readbacks).await;
 }
@@ -268,14 +266,9 @@ async fn revert(
         })
     };
     let operated = link.operate(&wish.tag, decide, Instant::now() + OPERATE_MAX).await;
-    let failed = |why: String| finish(
-        deps,
-        id,
-        What::WriteOutcome,
-        MocState::VerifyFailed,
-        why,
-        dossier.readbacks.clone(),
-    );
+    let failed = |why: String| {
+        finish(deps, id, What::WriteOutcome, MocState::VerifyFailed, why, dossier.readbacks.clone())
+    };
     match operated {
         Some(Operated::NotRead(error) | Operated::NotSent(error, _)) => {
             return failed(format!("it was not taken back: {}", error.with_hint())).await;
@@ -288,25 +281,36 @@ async fn revert(
     let Some((finding, reads)) = find(deps, &dossier, &before, closing).await else { return };
     let readbacks = reads.iter().filter_map(|v| serde_json::to_value(v).ok()).collect();
     let (state, why) = match finding {
-        Finding::Written => (MocState::Reverted, "the device had another value, so the one before \
-                                                  was written back"),
+        Finding::Written => (
+            MocState::Reverted,
+            "the device had another value, so the one before \
+                                                  was written back",
+        ),
         Finding::Unread => (MocState::Reverting, "it can't be read back now"),
         _ => (MocState::RevertFailed, "the value before could not be written back"),
     };
     finish(deps, id, What::WriteOutcome, state, why.to_owned(), readbacks).await;
 }
 
-/// Reads back, waits as the policy says, and reads back again. `None` where the collector closes.
+/// Reads back, waits as the policy says, and reads back again; once more where the value came in
+/// between, as it does where a device answers by itself. `None` where the collector closes.
 pub(super) async fn find(
     deps: &Deps,
     dossier: &Dossier,
     target: &Value,
     closing: &CancellationToken,
 ) -> Option<(Finding, Vec<Value>)> {
-    let mut reads = Vec::new();
-    for nth in 0..2 {
+    let ticket = &dossier.ticket;
+    let is_target = |value: &Value| within(value, target, ticket.readback_tolerance);
+    let mut reads: Vec<Value> = Vec::new();
+    for nth in 0..3 {
+        if let [first, second] = reads.as_slice()
+            && (is_target(first) || !is_target(second))
+        {
+            break;
+        }
         if nth > 0 {
-            let delay = Duration::from_millis(dossier.ticket.readback_delay_ms.into());
+            let delay = Duration::from_millis(ticket.readback_delay_ms.into());
             closing.run_until_cancelled(sleep(delay)).await?;
         }
         match closing.run_until_cancelled(read_once(deps, dossier)).await? {
@@ -315,11 +319,11 @@ pub(super) async fn find(
             Err(refusal) => return Some((Finding::Elsewhere(refusal.message), reads)),
         }
     }
-    let ticket = &dossier.ticket;
-    let all = |value: &Value, slack: f64| reads.iter().all(|read| within(read, value, slack));
-    let finding = if all(target, ticket.readback_tolerance) {
+    let last_two = reads.iter().rev().take(2);
+    let is_before = |value: &Value| within(value, &ticket.before(), ticket.before_tolerance);
+    let finding = if last_two.clone().all(is_target) {
         Finding::Written
-    } else if all(&ticket.before(), ticket.before_tolerance) {
+    } else if last_two.clone().all(is_before) {
         Finding::Before
     } else {
         Finding::Other

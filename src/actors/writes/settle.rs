@@ -68,12 +68,7 @@ pub(crate) async fn settle(deps: &Deps, closing: &CancellationToken) {
     futures::future::join_all(each).await;
 }
 
-async fn settle_one(
-    deps: &Deps,
-    id: &str,
-    dossier: &Dossier,
-    closing: &CancellationToken,
-) {
+async fn settle_one(deps: &Deps, id: &str, dossier: &Dossier, closing: &CancellationToken) {
     let is_reverting = dossier.state == MocState::Reverting;
     let target = match is_reverting {
         true => dossier.ticket.before(),
@@ -83,7 +78,7 @@ async fn settle_one(
     let is_restart = dossier.boot != deps.desk.moment().boot;
     let (state, why) = match (finding, is_reverting) {
         (Finding::Written, true) => (MocState::Reverted, "found taken back"),
-        (_, true) if reads.len() == 2 => (MocState::RevertFailed, "found not taken back"),
+        (_, true) if reads.len() >= 2 => (MocState::RevertFailed, "found not taken back"),
         (Finding::Written, false) if is_restart => {
             (MocState::VerifiedAfterRestart, "the collector ended in the middle; found written")
         }

@@ -257,12 +257,7 @@ impl Deps {
     ///
     /// # Errors
     /// It is not open.
-    pub async fn reject(
-        &self,
-        id: &str,
-        why: &str,
-        by: &Principal,
-    ) -> Result<Dossier, DeskError> {
+    pub async fn reject(&self, id: &str, why: &str, by: &Principal) -> Result<Dossier, DeskError> {
         self.advance(id, What::TicketRejected, Some(by), |d| {
             if d.state != MocState::Requested {
                 return Err(used(d));

@@ -26,7 +26,8 @@ pub(super) fn place(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         return Ok(path.clone());
     }
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-    let home = home.ok_or_else(|| usage("HOME is not set").hint("name the key: --approver FILE"))?;
+    let home =
+        home.ok_or_else(|| usage("HOME is not set").hint("name the key: --approver FILE"))?;
     Ok(PathBuf::from(home).join(".ot-aiops-approver.key"))
 }
 

@@ -99,13 +99,13 @@ pub(super) fn extend(noun: &str, command: Command) -> Command {
                 verb("import", "Hands in the signature of a signed ticket")
                     .arg(file_arg("The .signed file")),
             ),
-        "approver" => command
-            .mut_subcommand("enrol", |enrol| enrol.defer(enrol_arguments))
-            .subcommand(
+        "approver" => {
+            command.mut_subcommand("enrol", |enrol| enrol.defer(enrol_arguments)).subcommand(
                 verb("new", "Makes a key under a passphrase, and prints how to enrol it")
                     .arg(Arg::new("id").required(true).help("The person"))
                     .arg(key_arg()),
-            ),
+            )
+        }
         "writes" => command.mut_subcommand("thaw", |thaw| thaw.arg(key_arg())),
         "collector" => command.mut_subcommand("reload", |reload| reload.arg(key_arg())),
         "policy" => command

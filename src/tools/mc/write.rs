@@ -97,11 +97,8 @@ impl Tool for WriteWords {
             [word] if !matches!(tag.data_type, DataType::Array(..)) => json!(word),
             words => json!(words),
         };
-        let terms = Terms {
-            dry_run: input.dry_run,
-            reason: input.reason,
-            work_order: input.work_order,
-        };
+        let terms =
+            Terms { dry_run: input.dry_run, reason: input.reason, work_order: input.work_order };
         let (selected, gated) = gated(deps, &call, tag, value, terms).await?;
         let before = match before(&selected) {
             Json::Array(words) => words,

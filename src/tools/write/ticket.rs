@@ -268,8 +268,7 @@ impl Tool for List {
         if !(1..=LIST_MAX).contains(&limit) {
             return Err(ToolError::argument(format!("limit is 1 to {LIST_MAX}")));
         }
-        let is_wanted =
-            |d: &Dossier| !input.open || d.state.is_open() || d.state.is_in_doubt();
+        let is_wanted = |d: &Dossier| !input.open || d.state.is_open() || d.state.is_in_doubt();
         let all = deps.dossiers(usize::MAX).await;
         let tickets = all.iter().filter(|d| is_wanted(d)).take(limit).map(row).collect();
         Ok(ListOutput { tickets, writes_frozen: deps.frozen() })

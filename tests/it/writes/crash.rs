@@ -51,6 +51,7 @@ async fn a_collector_killed_in_the_middle_of_a_write_settles_it_by_reading() {
     let endpoint = Endpoint::modbus("plc", counter.port).tag("line/speed", "holding:100", "");
     let mut site = Collector::with_policy(&plant(&[endpoint]), &policy(&[RULE])).await;
     let (mut value, mut outcomes) = (100, std::collections::BTreeMap::<String, u64>::new());
+    let mut windows_us = Vec::new();
     good_tags(&site.agent().await, &["line/speed"]).await;
     for nth in 0..kills {
         let writes = counter.writes();
@@ -76,12 +77,18 @@ async fn a_collector_killed_in_the_middle_of_a_write_settles_it_by_reading() {
             }
             other => panic!("kill {nth}: {other}: {done}"),
         }
+        windows_us.extend(done["cas_window_us"].as_u64());
         if acknowledged {
-            assert_ne!(done["approvals"], 0, "kill {nth}: an acknowledged approval is kept: {done}");
+            assert_ne!(
+                done["approvals"], 0,
+                "kill {nth}: an acknowledged approval is kept: {done}"
+            );
         }
         *outcomes.entry(done["state"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    eprintln!("{kills} kills: {outcomes:?}");
+    windows_us.sort_unstable();
+    let longest = windows_us.last();
+    eprintln!("{kills} kills: {outcomes:?}; read to end of write, longest: {longest:?} us");
     let list = site.agent().await.call("moc_list", json!({"limit": 100})).await.good();
     let kept = list["tickets"].as_array().unwrap().len();
     assert_eq!(u64::try_from(kept).unwrap(), kills.min(100), "no ticket is lost");

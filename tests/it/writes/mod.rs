@@ -1,9 +1,11 @@
 //! Writes: from an agent's request to the audit, against servers that others wrote.
 
+mod brokers;
 mod crash;
-mod people;
 mod peers;
+mod people;
 mod refusals;
+mod walk;
 
 use std::fmt::Write as _;
 
@@ -68,7 +70,8 @@ pub(crate) fn policy(rules: &[&str]) -> String {
          [[approver]]\nid = \"offline\"\nkey = \"ed25519:{key}\"\noffline = true\n"
     );
     for rule in rules {
-        writeln!(text, "[[write]]\n{rule}\nreadback = {{ delay_ms = 100, tolerance = 0.0 }}").unwrap();
+        writeln!(text, "[[write]]\n{rule}\nreadback = {{ delay_ms = 100, tolerance = 0.0 }}")
+            .unwrap();
     }
     text
 }

@@ -95,7 +95,12 @@ fn modbus_writes() -> Vec<Write> {
         Write { tag: "line/speed", was: json!(100), will: json!(120), rule: TO_100 },
         Write { tag: "line/level", was: json!(5.0), will: json!(2.37), rule: TO_100 },
         Write { tag: "line/open", was: json!(false), will: json!(true), rule: SWITCH },
-        Write { tag: "line/gates", was: gates(false, false), will: gates(true, true), rule: SWITCH },
+        Write {
+            tag: "line/gates",
+            was: gates(false, false),
+            will: gates(true, true),
+            rule: SWITCH,
+        },
     ]
 }
 
@@ -211,12 +216,7 @@ async fn asyncua_is_written_once_for_each_ticket() {
         Write { tag: "zoo/count", was: json!(-1234), will: json!(7), rule },
         Write { tag: "zoo/on", was: json!(true), will: json!(false), rule: SWITCH },
         Write { tag: "zoo/name", was: old, will: json!("batch 7"), rule: named },
-        Write {
-            tag: "zoo/row",
-            was: json!([1.0, 2.0, 3.0]),
-            will: json!([3.0, 2.0, 1.0]),
-            rule,
-        },
+        Write { tag: "zoo/row", was: json!([1.0, 2.0, 3.0]), will: json!([3.0, 2.0, 1.0]), rule },
     ];
     opcua(&server, "/sim", &tags, &writes).await;
 }
@@ -238,14 +238,19 @@ async fn node_opcua_is_written_once_for_each_ticket() {
 async fn a_server_that_refuses_leaves_the_value_and_the_ticket_says_so() {
     let server = peer::asyncua();
     let counter = Counter::before(server.port, Framing::OpcUa).await;
-    let endpoint = Endpoint::opcua("srv", counter.port, "/sim").tag("fault", "ns=2;s=PumpFault", "");
+    let endpoint =
+        Endpoint::opcua("srv", counter.port, "/sim").tag("fault", "ns=2;s=PumpFault", "");
     let rule = format!("tag = \"fault\"\n{SWITCH}");
     let collector = Collector::with_policy(&plant(&[endpoint]), &policy(&[&rule])).await;
     let (agent, operator) = (collector.agent().await, collector.operator().await);
     good_tags(&agent, &["fault"]).await;
     let id = opened(&agent, "fault", &json!(false)).await;
     let done = approved(&operator, &id).await;
-    assert_eq!((&done["state"], &done["applied"]), (&json!("not_applied"), &json!(false)), "{done}");
+    assert_eq!(
+        (&done["state"], &done["applied"]),
+        (&json!("not_applied"), &json!(false)),
+        "{done}"
+    );
     assert_eq!(counter.writes(), 1);
     assert_eq!(done["readbacks"], json!([true, true]));
     let undo = operator.call("moc_undo", json!({"id": id})).await;

@@ -117,7 +117,9 @@ async fn each_bad_wish_is_denied_by_the_rule_that_says_so() {
     assert_eq!(request(&agent, "line/ruleless", &json!(1)).await.code(), "denied");
     assert_eq!(request(&agent, "line/speed", &json!(120)).await.code(), "budget_exhausted");
     good_tags(&agent, &["line/speed"]).await;
-    assert!(agent.call("moc_list", json!({})).await.good()["tickets"].as_array().unwrap().is_empty());
+    assert!(
+        agent.call("moc_list", json!({})).await.good()["tickets"].as_array().unwrap().is_empty()
+    );
     assert_eq!(site.counter.writes(), 0);
 }
 
@@ -235,7 +237,10 @@ async fn tickets_are_few_and_expire_and_die_with_the_run_they_were_opened_in() {
     let id = opened(&agent, "line/speed", &json!(120)).await;
     let signed = Person::new(OFFLINE).approval(&status(&operator, &id, 0).await);
     let expired = status(&agent, &id, 30).await;
-    assert_eq!((&expired["state"], &expired["rule"]), (&json!("expired"), &json!("ticket_expired")));
+    assert_eq!(
+        (&expired["state"], &expired["rule"]),
+        (&json!("expired"), &json!("ticket_expired"))
+    );
     assert_eq!(operator.call("moc_approve", signed).await.code(), "denied");
     std::fs::write(site.collector.home().join("policy.toml"), rules()).unwrap();
     site.collector.kill_and_restart().await;
