@@ -133,17 +133,23 @@ async fn snap7_is_written_once_for_each_ticket() {
     let endpoint = Endpoint::s7("press", counter.port)
         .tag("press/offset", "DB1,INT4", "")
         .tag("press/count", "DB1.DBD6:DINT", "")
-        .tag("press/runs", "DB1,X10.3", "")
+        .tag("press/runs", "DB1,X60.0", "")
+        .tag("press/third", "DB1,X10.3", "")
         .tag("press/flag", "MD10:REAL", "");
     let rule = "tier = \"one\"\nmin = -200000\nmax = 200000";
     let writes = [
         Write { tag: "press/offset", was: json!(-7), will: json!(12), rule },
         Write { tag: "press/count", was: json!(100_000), will: json!(-3), rule },
-        Write { tag: "press/runs", was: json!(true), will: json!(false), rule: SWITCH },
+        Write { tag: "press/runs", was: json!(false), will: json!(true), rule: SWITCH },
         Write { tag: "press/flag", was: json!(2.5), will: json!(0.25), rule },
     ];
     let collector = walk_all(endpoint, &counter, &writes).await;
     let agent = collector.agent().await;
+    // Without a rule of its own, the third bit is not written.
+    let third = json!({"db": 1, "dtype": "BIT", "start": 10, "bit": 3, "value": "false"});
+    let third = agent.call("s7_write_db", third).await.good();
+    assert_eq!((&third["tag"], &third["verdict"]), (&json!("press/third"), &json!("denied")));
+    assert_eq!((&third["before"], &third["would_write"]), (&json!(true), &json!(false)));
     // The reference's tool finds the tag's rule by its address.
     let ask = json!({"db": 1, "dtype": "INT", "start": 4, "value": "13"});
     let dry = agent.call("s7_write_db", ask.clone()).await.good();
@@ -231,6 +237,23 @@ async fn node_opcua_is_written_once_for_each_ticket() {
         Write { tag: "tank/door", was: json!(false), will: json!(true), rule: SWITCH },
     ];
     opcua(&server, "/UA/Sim", &tags, &writes).await;
+}
+
+/// python-snap7 3.3.0 writes a bit as the whole byte around it: the value is not the one that was
+/// asked for, and reading back says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_puts_the_value_elsewhere_is_found_by_reading_back() {
+    let server = peer::snap7();
+    let counter = Counter::before(server.port, Framing::S7).await;
+    let endpoint = Endpoint::s7("press", counter.port).tag("press/third", "DB1,X60.3", "");
+    let rule = format!("tag = \"press/third\"\n{SWITCH}");
+    let collector = Collector::with_policy(&plant(&[endpoint]), &policy(&[&rule])).await;
+    let (agent, operator) = (collector.agent().await, collector.operator().await);
+    good_tags(&agent, &["press/third"]).await;
+    let id = opened(&agent, "press/third", &json!(true)).await;
+    let done = approved(&operator, &id).await;
+    assert_eq!((&done["state"], &done["applied"]), (&json!("verify_failed"), &json!(false)));
+    assert_eq!((counter.writes(), &done["readbacks"]), (1, &json!([false, false])));
 }
 
 /// A server that refuses a write: the ticket says so, and one message went out.
