@@ -231,10 +231,18 @@ impl Deps {
         self.desk.book.lock().await.all().take(limit).cloned().collect()
     }
 
-    /// Gives what one caller may have open.
+    /// Gives what one user's agents may cost, as far as the configuration says.
     #[must_use]
-    pub fn allowance(&self, _uid: u32) -> Allowance {
-        Allowance::default()
+    pub fn allowance(&self, uid: u32) -> Allowance {
+        let usual = Allowance::default();
+        let config = self.config.read();
+        let Some(own) = config.agents.iter().find(|agent| agent.uid == uid) else { return usual };
+        Allowance {
+            calls_per_min: own.calls_per_min.unwrap_or(usual.calls_per_min),
+            bytes_per_min: own.bytes_per_min.unwrap_or(usual.bytes_per_min),
+            tickets_per_hour: own.tickets_per_hour.unwrap_or(usual.tickets_per_hour),
+            tickets_open: own.tickets_open.unwrap_or(usual.tickets_open),
+        }
     }
 }
 
