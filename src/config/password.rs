@@ -78,8 +78,8 @@ impl Vault<'_, '_> {
             }
             _ => {
                 let message = "`password` must say where the password is, never what it is";
-                let hint = "write `secret:NAME`, `env:NAME` or `file:PATH`, and change a password that stood \
-                            here";
+                let hint = "write `secret:NAME`, `env:NAME` or `file:PATH`, and change a password \
+                            that stood here";
                 desk.error(at, "password", message.into(), hint);
                 None
             }
@@ -134,5 +134,12 @@ impl Vault<'_, '_> {
 }
 
 fn refuse_store(at: At, error: &SecretError, desk: &mut Desk) {
-    desk.error(at, "password", error.to_string(), "");
+    let hint = match error {
+        SecretError::NoMaster | SecretError::WrongPassword => {
+            "start it with the right master password; ot-aiops secret list names what is there"
+        }
+        SecretError::Unknown(_) => "",
+        _ => "the endpoint waits until the store can be read",
+    };
+    desk.error(at, "password", error.to_string(), hint);
 }

@@ -19,6 +19,7 @@ pub(super) struct Addresses {
     pub(super) modbus: SocketAddr,
     pub(super) mc: SocketAddr,
     pub(super) s7: SocketAddr,
+    pub(super) mtconnect: SocketAddr,
     pub(super) mqtt: SocketAddr,
 }
 
@@ -30,7 +31,7 @@ pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
 }
 
 fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
-    let Addresses { opcua_url, modbus, mc, s7, mqtt } = at;
+    let Addresses { opcua_url, modbus, mc, s7, mtconnect, mqtt } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
     writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
@@ -55,6 +56,10 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     writeln!(out, "host = \"{}\"\nport = {}\nslot = 2", s7.ip(), s7.port())?;
     writeln!(out, "scan_ms = 1000")?;
     tags(out, faults, |place| matches!(place, Place::S7 { .. }))?;
+    writeln!(out, "\n# The pallet wrapper's MTConnect agent: values come by a stream.")?;
+    writeln!(out, "[[endpoints]]\nname = \"wrapper\"\nprotocol = \"mtconnect\"")?;
+    writeln!(out, "agent_url = \"http://{mtconnect}\"\nscan_ms = 1000")?;
+    tags(out, faults, |place| matches!(place, Place::Item(_)))?;
     writeln!(out, "\n# The line's broker: a Sparkplug edge node and plain topics.")?;
     writeln!(out, "[[endpoints]]\nname = \"line1-broker\"\nprotocol = \"mqtt\"")?;
     writeln!(out, "host = \"{}\"\nport = {}", mqtt.ip(), mqtt.port())?;
@@ -111,6 +116,7 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
             writeln!(out, "ref = \"{device}{number}\"\ntype = \"bool\"")
         }
         Place::S7 { address } => writeln!(out, "ref = \"{address}\""),
+        Place::Item(item) => writeln!(out, "ref = \"{}\"", item.id),
         Place::Metric { metric, .. } => {
             writeln!(out, "ref = \"spBv1.0/{GROUP}/{NODE}/{DEVICE}:{metric}\"")
         }
@@ -179,6 +185,7 @@ mod tests {
             modbus: "127.0.0.1:1502".parse().unwrap(),
             mc: "127.0.0.1:5007".parse().unwrap(),
             s7: "127.0.0.1:1102".parse().unwrap(),
+            mtconnect: "127.0.0.1:5000".parse().unwrap(),
             mqtt: "127.0.0.1:1883".parse().unwrap(),
         };
         toml(&at, faults).parse().unwrap()
@@ -222,7 +229,8 @@ mod tests {
         assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
         assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
         assert_eq!(endpoints[3]["port"].as_integer(), Some(1102));
-        assert_eq!(endpoints[4]["port"].as_integer(), Some(1883));
+        assert_eq!(endpoints[4]["agent_url"].as_str(), Some("http://127.0.0.1:5000"));
+        assert_eq!(endpoints[5]["port"].as_integer(), Some(1883));
     }
 
     #[test]

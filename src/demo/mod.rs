@@ -12,6 +12,8 @@ mod frame;
 mod mc;
 mod modbus;
 mod mqtt;
+mod mtconnect;
+mod mtconnect_xml;
 mod opcua;
 mod plant;
 mod points;

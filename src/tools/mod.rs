@@ -17,6 +17,7 @@ mod health;
 mod mc;
 mod modbus;
 mod mqtt;
+mod mtconnect;
 mod opcua;
 mod plant_overview;
 mod protocols;
@@ -69,6 +70,11 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
     define::<mc::WriteWords>(),
+    define::<mtconnect::Probe>(),
+    define::<mtconnect::Current>(),
+    define::<mtconnect::Sample>(),
+    define::<mtconnect::Assets>(),
+    define::<mtconnect::OeeSnapshot>(),
     define::<mqtt::ReadTopic>(),
     define::<mqtt::SubscribeSample>(),
     define::<mqtt::NodeList>(),

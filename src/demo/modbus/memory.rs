@@ -40,6 +40,7 @@ impl Memory {
             | Place::McWords { .. }
             | Place::McBit { .. }
             | Place::S7 { .. }
+            | Place::Item(_)
             | Place::Metric { .. }
             | Place::Topic { .. } => {}
             Place::Bit { unit, table, address } => {

@@ -8,6 +8,7 @@ mod inspector;
 mod nodes;
 mod palletiser;
 mod registers;
+mod wrapper;
 
 pub(crate) use registers::PACKER as PACKER_UNIT;
 
@@ -118,6 +119,8 @@ pub(crate) enum Place {
         /// The address.
         address: &'static str,
     },
+    /// A data item of the MTConnect agent.
+    Item(&'static ItemKind),
     /// A metric of the device behind the Sparkplug edge node.
     Metric {
         /// Its name.
@@ -143,6 +146,23 @@ pub(crate) enum Place {
         /// 0 is the least significant.
         bit: u8,
     },
+}
+
+/// A data item of the MTConnect agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ItemKind {
+    /// Its id.
+    pub(crate) id: &'static str,
+    /// The component it belongs to: `Device`, `Controller` or `Rotary`.
+    pub(crate) component: &'static str,
+    /// `SAMPLE`, `EVENT` or `CONDITION`.
+    pub(crate) category: &'static str,
+    /// Its type, such as `LOAD`.
+    pub(crate) kind: &'static str,
+    /// The name of its observations' element; empty for a condition.
+    pub(crate) element: &'static str,
+    /// The engineering unit of a sample, in the standard's words.
+    pub(crate) units: &'static str,
 }
 
 /// The built-in types the OPC UA server uses.
@@ -200,8 +220,15 @@ impl Table {
 
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
-    let machines = [filler::POINTS, registers::POINTS, capper::POINTS, palletiser::POINTS];
-    nodes::POINTS.iter().chain(machines.into_iter().flatten()).chain(inspector::POINTS)
+    let machines = [
+        filler::POINTS,
+        registers::POINTS,
+        capper::POINTS,
+        palletiser::POINTS,
+        wrapper::POINTS,
+        inspector::POINTS,
+    ];
+    nodes::POINTS.iter().chain(machines.into_iter().flatten())
 }
 
 /// Gives each tag with the least and the most it ever shows while nothing is wrong with it.
@@ -322,6 +349,7 @@ mod tests {
                     .collect(),
                 Place::McBit { device, number } => vec![format!("{device}{number}")],
                 Place::S7 { address } => vec![address.to_owned()],
+                Place::Item(item) => vec![item.id.to_owned()],
                 Place::Metric { metric, .. } => vec![metric.to_owned()],
                 Place::Topic { topic, part } => vec![format!("{topic}#{part}")],
                 Place::RegisterBit { unit, table, address, bit } => {

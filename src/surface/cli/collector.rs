@@ -8,8 +8,10 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
+use super::doctor::{self, Doctor};
 use super::exit::Failure;
 use super::import::{self, Import};
+use super::init::{self, Init};
 use super::secret::{self, SecretWhat, Where};
 use super::talk::Talk;
 use crate::actors::Plant;
@@ -79,6 +81,10 @@ enum What {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigWhat),
+    /// Sets up endpoints by question and answer, each proved before it is saved.
+    Init(Init),
+    /// Checks the set-up, then each endpoint live; exits with 1 on any fault.
+    Doctor(Doctor),
     /// Keeps passwords of endpoints, sealed under a master password.
     #[command(subcommand)]
     Secret(SecretWhat),
@@ -137,6 +143,11 @@ pub fn main(build: Build) -> ExitCode {
             check(build, config.as_deref(), state.as_deref())
         }
         What::Config(ConfigWhat::Import(what)) => ended(import::run(build.protocols, &what)),
+        What::Init(what) => ended(init::run(build.protocols, &what)),
+        What::Doctor(what) => match doctor::run(build.protocols, &what) {
+            Ok(code) => code,
+            Err(failure) => ended(Err(failure)),
+        },
         What::Secret(what) => ended(secret::run(what)),
         What::Protocols { name } => protocols(build.protocols, name.as_deref()),
         What::Other(words) => failed(2, &elsewhere(&words)),
@@ -306,7 +317,7 @@ fn elsewhere(words: &[String]) -> String {
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         return format!("tools are asked with otctl: otctl {}", words.join(" "));
     }
-    let ours = ["run", "demo", "mcp", "config", "protocols", "secret"];
+    let ours = ["run", "demo", "mcp", "config", "init", "doctor", "protocols", "secret"];
     let near = nearest(noun, ours.into_iter());
     let near = near.first().map_or(String::new(), |name| format!("; did you mean {name}?"));
     format!("no command {noun:?}{near} (see ot-aiops --help)")

@@ -28,7 +28,7 @@ const LEFT_BEHIND: [(&str, &str); 4] = [
 pub(super) struct Import {
     /// The configuration to take over, such as ~/.ot-aiops/config.yaml.
     file: PathBuf,
-    /// The configuration to write; config.toml in $`OT_AIOPS_HOME` or ~/.ot-aiops otherwise.
+    /// The configuration to write; config.toml in $OT_AIOPS_HOME or ~/.ot-aiops otherwise.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The old secret store, where it is not beside the configuration.

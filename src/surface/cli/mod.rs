@@ -5,9 +5,12 @@ mod client;
 pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod direct;
 mod discover;
+mod doctor;
 mod exit;
 mod import;
+mod init;
 mod keyfile;
 mod new_file;
 mod nouns;

@@ -109,6 +109,16 @@ impl Talk {
         Ok(master)
     }
 
+    /// Tells whether a wrong master password was typed by a person, who may type another.
+    pub(super) fn may_try_again(&mut self, error: &secret::SecretError) -> bool {
+        let is_wrong = *error == secret::SecretError::WrongPassword;
+        let is_typed = self.has_terminal && matches!(self.given(), Ok(None));
+        if is_wrong && is_typed {
+            self.master = None;
+        }
+        is_wrong && is_typed
+    }
+
     /// Gets the master password where the state directory has a store: given, or typed. Without
     /// either, whatever needs a secret says so itself; a store that can't be read does too.
     pub(super) fn master_where_needed(
