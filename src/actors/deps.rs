@@ -9,9 +9,11 @@ use serde_json::json;
 use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
 use super::historian::HistorianFace;
+use super::writes::Desk;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
+use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
 
@@ -25,6 +27,10 @@ pub struct Inner {
     pub cache: Arc<TagCache>,
     /// History past the rings.
     pub store: Arc<SampleStore>,
+    /// The audit.
+    pub ledger: Arc<Ledger>,
+    /// Tickets, and why nothing may be written.
+    pub desk: Desk,
     /// The connections.
     pub directory: Arc<Directory>,
     /// How the historian does.
@@ -58,9 +64,15 @@ impl Deps {
         let state_dir = dir.keep();
         let path = state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now()).expect("a new store opens");
+        let ledger = Ledger::open(&state_dir, crate::ledger::Settings::default(), clock::now());
+        let ledger = Arc::new(ledger.expect("a new ledger opens"));
+        let kept = ledger.clone();
+        std::thread::spawn(move || kept.keep());
         Self::new(Inner {
             cache: TagCache::new(crate::cache::CacheLimits::default()),
             store: Arc::new(opened.store),
+            ledger,
+            desk: Desk::default(),
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
             config: RwLock::default(),
@@ -71,6 +83,7 @@ impl Deps {
                 state_dir,
                 plant: Plant::Real,
                 protocols: crate::protocols::PROTOCOLS,
+                stay: super::collector::Stay::Standing,
                 env: |_| None,
                 master: None,
             },

@@ -28,6 +28,7 @@ pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
+mod write;
 
 pub use call::{Call, Progress};
 pub use define::{Audience, Effect, Tool, ToolDef, define};
@@ -42,6 +43,9 @@ pub const TOOLS: &[ToolDef] = &[
     define::<tag::History>(),
     define::<tag::Stats>(),
     define::<tag::Watch>(),
+    define::<write::Request>(),
+    define::<write::Status>(),
+    define::<write::List>(),
     define::<protocols::Protocols>(),
     define::<opcua::ServerInfo>(),
     define::<opcua::Browse>(),
@@ -60,10 +64,12 @@ pub const TOOLS: &[ToolDef] = &[
     define::<s7::ReadArea>(),
     define::<s7::ReadDb>(),
     define::<s7::ReadMany>(),
+    define::<s7::WriteDb>(),
     define::<mc::CpuStatus>(),
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mc::WriteWords>(),
     define::<mtconnect::Probe>(),
     define::<mtconnect::Current>(),
     define::<mtconnect::Sample>(),
@@ -73,6 +79,7 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mqtt::SubscribeSample>(),
     define::<mqtt::NodeList>(),
     define::<mqtt::UnsBrowse>(),
+    define::<mqtt::Publish>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),
@@ -84,6 +91,15 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<write::Approve>(),
+    define::<write::Reject>(),
+    define::<write::Undo>(),
+    define::<write::Enrol>(),
+    define::<write::Approvers>(),
+    define::<write::Revoke>(),
+    define::<write::PolicyTest>(),
+    define::<write::Freeze>(),
+    define::<write::Thaw>(),
     define::<setup::Probe>(),
     define::<setup::Discover>(),
 ];

@@ -37,3 +37,4 @@ mod setup;
 mod tidy;
 mod wait;
 mod wire;
+mod writes;

@@ -11,12 +11,13 @@ use crate::golden::matches;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
 use crate::sdk::{Sdk, SdkClient};
+use crate::writes::{opened, policy};
 
 /// A tool, right arguments, a pointer into the answer and the value there, wrong arguments.
 type Case = (&'static str, Value, &'static str, Value, Value);
 
 fn cases() -> Vec<Case> {
-    [fieldbus(), controllers(), tags()].concat()
+    [fieldbus(), controllers(), writes(), tags()].concat()
 }
 
 /// The tools of Modbus and OPC UA.
@@ -124,6 +125,28 @@ fn controllers() -> Vec<Case> {
     ]
 }
 
+/// The tools that ask for a write; a ticket for `nine` is open.
+fn writes() -> Vec<Case> {
+    let s7 = |value: Value| json!({"db": 1, "dtype": "INT", "start": 4, "value": value});
+    let words = |values: Value| json!({"headdevice": "D100", "values": values});
+    let ask = json!({"tag": "nine", "value": 10, "dry_run": true});
+    let wait = json!({"id": "MOC-1", "wait_s": 99});
+    vec![
+        ("moc_request", ask, "/verdict", json!("allowed"), json!({"tag": 7})),
+        ("moc_status", json!({"id": "MOC-1"}), "/state", json!("requested"), wait),
+        ("moc_list", json!({}), "/tickets/0/moc_id", json!("MOC-1"), json!({"limit": 0})),
+        ("s7_write_db", s7(json!(5)), "/verdict", json!("denied"), s7(json!(4.5))),
+        ("mc_write_words", words(json!([7])), "/before/0", json!(1234), words(json!([]))),
+        (
+            "mqtt_publish",
+            json!({"topic": "site/t", "payload": "24"}),
+            "/would_publish_bytes",
+            json!(2),
+            json!({"topic": "site/#", "payload": "24"}),
+        ),
+    ]
+}
+
 /// The tools of tags and endpoints, whatever their protocol.
 fn tags() -> Vec<Case> {
     vec![
@@ -199,8 +222,10 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
         Endpoint::mc("capper", mc.port),
         broker.endpoint("uns").with("topics = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
     ]);
-    let collector = Collector::start(&config).await;
+    let rule = "tag = \"nine\"\ntier = \"one\"\nmin = 0\nmax = 100";
+    let collector = Collector::with_policy(&config, &policy(&[rule])).await;
     good_tags(&collector.agent().await, &["nine", "t"]).await;
+    assert_eq!(opened(&collector.agent().await, "nine", &json!(10)).await, "MOC-1");
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;

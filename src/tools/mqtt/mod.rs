@@ -2,11 +2,13 @@
 
 mod nodes;
 mod payload;
+mod publish;
 mod read;
 mod sample;
 mod uns;
 
 pub(super) use nodes::NodeList;
+pub(super) use publish::Publish;
 pub(super) use read::ReadTopic;
 pub(super) use sample::SubscribeSample;
 pub(super) use uns::UnsBrowse;
