@@ -14,13 +14,15 @@ mod link;
 mod observed;
 mod poller;
 mod root;
+mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use collector::{Collector, Plant, Reloaded, Setup, SetupError};
+pub use collector::{Collector, Plant, Pulse, Reloaded, Setup, SetupError};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};
+pub use sight::allowance;

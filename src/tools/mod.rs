@@ -4,6 +4,7 @@
 //! command, both schemas and the documentation come from the one slice [`TOOLS`].
 
 mod ask;
+mod audit;
 mod block;
 mod call;
 mod certificate;
@@ -72,6 +73,9 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<audit::AuditTail>(),
+    define::<audit::AuditVerify>(),
+    define::<audit::AuditExport>(),
 ];
 
 /// Finds a tool by its MCP name.

@@ -6,6 +6,7 @@
     reason = "a test that panics says where and why"
 )]
 
+mod audit;
 mod bad_input;
 mod certificates;
 mod cli;
@@ -27,6 +28,7 @@ mod plant;
 mod s7;
 mod sdk;
 mod sdk_tools;
+mod secrets;
 mod serial;
 mod tidy;
 mod wait;
