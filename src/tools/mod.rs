@@ -17,12 +17,14 @@ mod error;
 mod health;
 mod mc;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod plant_overview;
 mod protocols;
 mod provenance;
 mod roadmap;
 mod s7;
+pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
@@ -62,6 +64,11 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mtconnect::Probe>(),
+    define::<mtconnect::Current>(),
+    define::<mtconnect::Sample>(),
+    define::<mtconnect::Assets>(),
+    define::<mtconnect::OeeSnapshot>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),
@@ -76,6 +83,8 @@ pub const TOOLS: &[ToolDef] = &[
     define::<audit::AuditTail>(),
     define::<audit::AuditVerify>(),
     define::<audit::AuditExport>(),
+    define::<setup::Probe>(),
+    define::<setup::Discover>(),
 ];
 
 /// Finds a tool by its MCP name.

@@ -6,6 +6,7 @@
     reason = "a test that panics says where and why"
 )]
 
+mod agent;
 mod audit;
 mod bad_input;
 mod certificates;
@@ -18,10 +19,12 @@ mod device;
 mod doors;
 mod faults;
 mod golden;
+mod home;
 mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod peer;
 mod plant;
@@ -30,6 +33,7 @@ mod sdk;
 mod sdk_tools;
 mod secrets;
 mod serial;
+mod setup;
 mod tidy;
 mod wait;
 mod wire;

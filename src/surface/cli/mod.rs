@@ -5,11 +5,19 @@ mod client;
 pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod direct;
+mod discover;
+mod doctor;
 mod exit;
+mod import;
+mod init;
+mod new_file;
 mod nouns;
 pub mod otctl;
 mod refused;
+mod secret;
 mod tail;
+mod talk;
 
 /// The version, and whether this build holds any encoder of a write.
 #[cfg(feature = "writes")]

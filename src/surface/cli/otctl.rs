@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::certificate::{self, Terminal};
 use super::client::Session;
+use super::discover::{self, Discovery, discover};
 use super::exit::{Exit, Failure, judge};
 use super::nouns;
 use super::refused::refused;
@@ -78,6 +79,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
                 .arg(Arg::new("pattern").required(true).help("Tags, such as site/line1/**"))
                 .arg(Arg::new("polls").long("polls").hide(true).value_parser(value_parser!(u32))),
         )
+        .subcommand(discover::command())
         .subcommand(
             Command::new("call")
                 .about("Calls any tool by its name, with JSON arguments")
@@ -205,6 +207,11 @@ enum Asked {
     Trust {
         fingerprint: String,
     },
+    Discover {
+        what: Discovery,
+        /// How long each page may take.
+        within: Duration,
+    },
 }
 
 impl Asked {
@@ -229,6 +236,10 @@ async fn answered(
             let session = Session::open(state, Audience::Everyone).await?;
             tail(&session, &pattern, output, polls).await.map(|()| None)
         }
+        Asked::Discover { what, within } => {
+            let session = Session::open(state, Audience::OperatorsOnly).await?;
+            discover(&session, &what, within + SPARE).await.map(Some)
+        }
         Asked::Trust { fingerprint } => {
             let terminal = Terminal::open()?;
             let session = Session::open(state, Audience::OperatorsOnly).await?;
@@ -245,6 +256,11 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         "tail" => {
             let pattern = rest.get_one::<String>("pattern").cloned().unwrap_or_default();
             Ok(Asked::Tail { pattern, polls: rest.get_one("polls").copied() })
+        }
+        "discover" => {
+            let tool = tools.iter().find(|tool| tool.name == discover::TOOL);
+            let within = tool.map_or(SPARE, |tool| (tool.allowance)(&json!({})));
+            Ok(Asked::Discover { what: discover::parse(rest), within })
         }
         "call" => {
             let name = rest.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
@@ -312,8 +328,6 @@ fn object(value: Value) -> Option<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::surface::testing::TEST_TOOLS;
 
