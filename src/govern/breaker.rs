@@ -16,7 +16,7 @@ const DENIALS_WITHIN_MS: u64 = 10 * MINUTE_MS;
 const COOL_MS: u64 = MINUTE_MS;
 const COOL_MS_MAX: u64 = HOUR_MS;
 /// Identical calls that cost the device, within this time, after which the cache has to do.
-const SAME_MAX: u32 = 100;
+const SAME_MAX: u32 = 300;
 const SAME_WITHIN_MS: u64 = 2 * MINUTE_MS;
 /// Calls of one user that are told apart; the oldest are forgotten.
 const SAME_KINDS_MAX: usize = 256;
@@ -38,8 +38,8 @@ impl Default for Allowance {
     /// Far above what any agent reads with sense, and few enough tickets for a person to read.
     fn default() -> Self {
         Self {
-            calls_per_min: 6_000,
-            bytes_per_min: 256 << 20,
+            calls_per_min: 1_000_000,
+            bytes_per_min: 64 << 30,
             tickets_per_hour: 20,
             tickets_open: 5,
         }
@@ -258,14 +258,14 @@ mod tests {
     #[test]
     fn the_same_call_is_a_runaway_only_where_it_costs_the_device() {
         let breaker = Breaker::default();
-        for nth in 0..100 {
+        for nth in 0..300 {
             assert!(!breaker.is_runaway(AGENT, nth, 7), "{nth}");
             breaker.cost(AGENT, nth, 7);
         }
-        assert!(breaker.is_runaway(AGENT, 100, 7));
-        assert!(!breaker.is_runaway(AGENT, 100, 8), "another call");
-        assert!(!breaker.is_runaway(AGENT + 1, 100, 7), "another user");
-        assert!(breaker.call(AGENT, 100, &Allowance::default()).is_ok(), "it is answered");
+        assert!(breaker.is_runaway(AGENT, 300, 7));
+        assert!(!breaker.is_runaway(AGENT, 300, 8), "another call");
+        assert!(!breaker.is_runaway(AGENT + 1, 300, 7), "another user");
+        assert!(breaker.call(AGENT, 300, &Allowance::default()).is_ok(), "it is answered");
         assert!(!breaker.is_runaway(AGENT, SAME_WITHIN_MS + 1, 7), "it passes");
         (100..1000).for_each(|call| breaker.cost(AGENT, 200, call));
         assert!(breaker.0.lock()[&AGENT].same.len() <= SAME_KINDS_MAX);

@@ -16,9 +16,11 @@ use crate::wire::Client;
 
 async fn small_plant(more: &str) -> (Device, Collector) {
     let device = Device::start().await.holding(0, &[1, 2, 3]);
-    let endpoint = Endpoint::modbus("plc", device.port)
-        .tag("line1/one", "holding:0", "")
-        .tag("line2/two", "holding:1", "");
+    let endpoint = Endpoint::modbus("plc", device.port).tag("line1/one", "holding:0", "").tag(
+        "line2/two",
+        "holding:1",
+        "",
+    );
     let collector = Collector::start(&format!("{more}\n{}", plant(&[endpoint]))).await;
     good_tags(&collector.operator().await, &["line1/one", "line2/two"]).await;
     (device, collector)
@@ -52,7 +54,10 @@ async fn every_call_is_recorded_and_identical_cached_reads_are_counted() {
     assert_eq!(asked[3]["outcome"], "error");
     assert!(asked[3].to_string().contains("u{202e}"), "{}", asked[3]);
     let refused = calls(&operator, "audit_tail").await;
-    assert_eq!((&refused[0]["outcome"], &refused[0]["code"]), (&json!("refused"), &json!("denied")));
+    assert_eq!(
+        (&refused[0]["outcome"], &refused[0]["code"]),
+        (&json!("refused"), &json!("denied"))
+    );
     assert_eq!(refused[0]["who"]["door"], "agent");
     let found = operator.call("audit_verify", json!({})).await.good();
     assert_eq!((&found["ok"], &found["first_bad"]), (&json!(true), &Value::Null), "{found}");
@@ -96,9 +101,8 @@ async fn a_file_changed_by_hand_is_found_while_it_runs_and_after() {
     let path = collector.state().join("audit.redb");
     let mut bytes = std::fs::read(&path).unwrap();
     let word = b"collector_reload";
-    let places: Vec<usize> = (0..bytes.len() - word.len())
-        .filter(|at| bytes[*at..].starts_with(word))
-        .collect();
+    let places: Vec<usize> =
+        (0..bytes.len() - word.len()).filter(|at| bytes[*at..].starts_with(word)).collect();
     // Pages that are no longer in use may hold copies.
     assert!(!places.is_empty());
     places.iter().for_each(|at| bytes[*at] = b'C');
@@ -216,7 +220,9 @@ fn listening(pid: &str) -> Vec<String> {
         })
         .collect();
     let mut open = Vec::new();
-    for (table, listens) in [("tcp", Some("0A")), ("tcp6", Some("0A")), ("udp", None), ("udp6", None)] {
+    for (table, listens) in
+        [("tcp", Some("0A")), ("tcp6", Some("0A")), ("udp", None), ("udp6", None)]
+    {
         let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

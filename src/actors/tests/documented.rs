@@ -19,6 +19,7 @@ fn every_message_stands_in_the_table_of_its_actor() {
         ("Endpoints", include_str!("../endpoints.rs"), "enum EndpointsMsg {"),
         ("Poller", include_str!("../poller/mod.rs"), "enum PollerMsg {"),
         ("Historian", include_str!("../historian.rs"), "enum HistorianMsg {"),
+        ("LedgerKeeper", include_str!("../ledger.rs"), "enum LedgerMsg {"),
         ("Doors", include_str!("../doors.rs"), "enum DoorsMsg {"),
     ];
     let (_, table) = PAGE.split_once("## Messages\n").unwrap();
@@ -50,10 +51,12 @@ fn the_bounds_are_those_of_the_code() {
     for (text, constant) in [
         ("(0.7 s at most)", "DOORS_MAX: Duration = Duration::from_millis(700)"),
         ("(2.7 s at most)", "STEP_MAX: Duration = Duration::from_millis(2700)"),
-        ("(1.3 s at most)", "HISTORIAN_MAX: Duration = Duration::from_millis(1300)"),
+        ("(1.3 s at most)", "STORES_MAX: Duration = Duration::from_millis(1300)"),
     ] {
         assert!(PAGE.contains(text) && root.contains(constant), "{text}");
     }
+    assert!(PAGE.contains("4 panics in 60 s") && root.contains("LEDGER_RESTARTS_MAX: usize = 3;"));
+    assert!(root.contains("LEDGER_WITHIN: Duration = Duration::from_secs(60)"));
     let endpoints = include_str!("../endpoints.rs");
     assert!(PAGE.contains("5 panics in 10 min") && endpoints.contains("PANICS_MAX: usize = 5;"));
     assert!(endpoints.contains("PANIC_WINDOW: Duration = Duration::from_secs(600)"));

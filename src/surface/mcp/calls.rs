@@ -88,7 +88,8 @@ async fn run(asked: Asked<'_>) -> Result<Value, ToolError> {
     }
     let uid = asked.principal.uid;
     let key = repeat_key(u64::from(uid), asked.name, &json!(asked.arguments).to_string());
-    let spares_device = asked.deps.breaker.is_runaway(uid, uptime_ms(), key);
+    let spares_device = asked.principal.door == Door::Agent
+        && asked.deps.breaker.is_runaway(uid, uptime_ms(), key);
     let (deps, door) = (asked.deps, asked.principal.door);
     let arguments = Value::Object(asked.arguments);
     let progress = Progress::default();
