@@ -20,14 +20,18 @@ use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Audit, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
+use crate::govern::breaker::Breaker;
 use crate::ledger::{Event, Ledger, LedgerError, Outlet, Settings, What};
-use crate::model::{Budget, Secret, Tag, TagId, TagName};
+use crate::model::{Budget, EndpointName, Secret, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
 /// The shutdown as a whole: 5 s are promised, the rest is for the process itself.
 const STOP_MAX: Duration = Duration::from_millis(4800);
 /// A reload closes sessions and opens others; it never waits for a device to answer.
 const RECONCILE_MAX: Duration = Duration::from_secs(8);
+
+/// An actor that takes longer to answer is as good as dead.
+const PULSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where a collector finds what it needs.
 #[derive(Clone)]
@@ -139,6 +143,7 @@ impl Collector {
             directory: Arc::new(Directory::default()),
             historian,
             config: parking_lot::RwLock::new(Arc::new(loaded)),
+            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Mutex::new(None),
             setup,
@@ -182,6 +187,12 @@ impl Collector {
             .map_err(|error| SetupError::Actors(error.to_string()))
     }
 
+    /// Gives what tells whether the actors live.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.root.clone())
+    }
+
     /// Gives the handles that tools work with.
     #[must_use]
     pub fn deps(&self) -> &Deps {
@@ -194,6 +205,17 @@ impl Collector {
             Ok(CallResult::Success(())) => (),
             _ => tracing::warn!("the shutdown was cut off"),
         }
+    }
+}
+
+/// Tells whether the root actor answers.
+pub struct Pulse(ActorRef<RootMsg>);
+
+impl Pulse {
+    /// Asks the root actor, which never waits for a device.
+    pub async fn is_felt(&self) -> bool {
+        let asked = self.0.call(RootMsg::Ping, Some(PULSE_MAX)).await;
+        matches!(asked, Ok(CallResult::Success(())))
     }
 }
 
@@ -236,6 +258,10 @@ impl Deps {
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
         self.load_policy().await;
+        let recorded = self.ledger.append_durable(applied(&changes, &problems)).await;
+        if let Err(error) = recorded {
+            tracing::error!("a change of the configuration was not recorded: {error}");
+        }
         Ok(Reloaded { changes, problems, kept })
     }
 
@@ -303,6 +329,18 @@ fn desk(setup: &Setup, ledger: &Ledger) -> Result<Desk, SetupError> {
     };
     desk.freeze.set(Cause::Transient, why.map(str::to_owned));
     Ok(desk)
+}
+
+/// Makes the record of a configuration that was applied.
+fn applied(changes: &[Change], problems: &[Problem]) -> Event {
+    let names = |which: fn(&Change) -> Option<&EndpointName>| -> serde_json::Value {
+        changes.iter().filter_map(which).map(ToString::to_string).collect()
+    };
+    Event::new(What::ConfigurationChanged)
+        .with("added", names(|c| if let Change::Added(name) = c { Some(name) } else { None }))
+        .with("removed", names(|c| if let Change::Removed(name) = c { Some(name) } else { None }))
+        .with("changed", names(|c| if let Change::Changed(name) = c { Some(name) } else { None }))
+        .with("problems", problems.len())
 }
 
 /// Gives the ledger's settings.

@@ -9,17 +9,23 @@ use serde_json::json;
 use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
 use super::historian::HistorianFace;
+use super::sight::Sight;
 use super::writes::Desk;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
+use crate::govern::breaker::Breaker;
 use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
 
 /// What a tool may reach. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Deps(Arc<Inner>);
+pub struct Deps {
+    inner: Arc<Inner>,
+    /// What whoever uses them is narrowed to.
+    sight: Option<Arc<Sight>>,
+}
 
 /// The handles themselves.
 pub struct Inner {
@@ -39,6 +45,8 @@ pub struct Inner {
     pub config: RwLock<Arc<Config>>,
     /// Where everything was found.
     pub setup: Setup,
+    /// What each user has cost.
+    pub breaker: Breaker,
     /// When the collector started.
     pub started: Timestamp,
     pub(crate) reloader: Reloader,
@@ -48,13 +56,21 @@ impl Deref for Deps {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 }
 
 impl Deps {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        Self { inner: Arc::new(inner), sight: None }
+    }
+
+    pub(super) fn narrowed(&self, sight: Option<Arc<Sight>>) -> Self {
+        Self { inner: self.inner.clone(), sight }
+    }
+
+    pub(super) fn sight(&self) -> Option<&Sight> {
+        self.sight.as_deref()
     }
 
     /// Makes handles to a collector without endpoints and actors, in a directory of its own.
@@ -76,6 +92,7 @@ impl Deps {
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
             config: RwLock::default(),
+            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Reloader::default(),
             setup: Setup {
@@ -113,7 +130,7 @@ impl Deps {
     /// Gives tag names that begin with `prefix`, sorted.
     #[must_use]
     pub fn tag_names(&self, prefix: &str, limit: usize) -> Vec<String> {
-        let tags = self.cache.tags().into_iter();
+        let tags = self.tags().into_iter();
         tags.map(|(_, tag)| tag.name.to_string())
             .filter(|name| name.starts_with(prefix))
             .take(limit)
@@ -129,7 +146,7 @@ impl Deps {
     /// Gives what stands at the resource of a tag.
     #[must_use]
     pub fn tag_resource(&self, name: &str) -> Option<serde_json::Value> {
-        let id = self.cache.resolve(name)?;
+        let id = self.resolve(name)?;
         let tag = self.cache.tag(id)?;
         let latest = self.cache.latest(id);
         let sample = latest.as_ref().map(|latest| &latest.sample);

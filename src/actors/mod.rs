@@ -16,15 +16,17 @@ mod link;
 mod observed;
 mod poller;
 mod root;
+mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writes;
 
-pub use collector::{Budgets, Collector, Plant, Reloaded, Setup, SetupError, Stay};
+pub use collector::{Budgets, Collector, Plant, Pulse, Reloaded, Setup, SetupError, Stay};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};
+pub use sight::allowance;
 pub use writes::{Cause, Desk, DeskError, Freeze, Selected, Statement, Wish, is_relaxed, raw_name};

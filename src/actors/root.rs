@@ -47,6 +47,8 @@ pub(crate) enum Child {
 pub(crate) enum RootMsg {
     /// Make the pollers match these connections.
     Reconcile(Vec<Connection>, RpcReplyPort<()>),
+    /// Say that it lives.
+    Ping(RpcReplyPort<()>),
     /// Open the doors.
     OpenDoors,
     /// Start a child again.
@@ -122,6 +124,11 @@ impl Actor for Root {
             RootMsg::Reconcile(connections, done) => {
                 state.connections = connections;
                 state.reconcile(Some(done));
+            }
+            RootMsg::Ping(alive) => {
+                if alive.send(()).is_err() {
+                    tracing::debug!("nobody waits for the pulse");
+                }
             }
             RootMsg::OpenDoors => state.start(Child::Doors, &me).await,
             RootMsg::Restart(child) => state.start(child, &me).await,

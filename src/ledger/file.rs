@@ -256,7 +256,7 @@ impl Writer {
             *self = writer;
             return Ok(report);
         }
-        let attempted = self.attempted.take();
+        let attempted = self.attempted;
         let (writer, mut report) = open::open(&path, outside, now)?;
         report.was_stored = attempted.is_some_and(|head| head == writer.state.head);
         *self = writer;

@@ -76,6 +76,11 @@ impl Ledger {
         while let Some(batch) = self.next_batch() {
             if batch.as_ref().is_some_and(|batch| !batch.is_empty()) || self.file.is_failed() {
                 let stored = batch.is_none_or(|batch| self.store(batch));
+                if !stored && self.queue.lock().is_closed() {
+                    // Nobody will try again: what waits is lost with this run.
+                    tracing::error!("the newest audit records could not be written");
+                    break;
+                }
                 if !stored {
                     self.rest();
                 }

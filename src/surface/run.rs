@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::door::{self, Attendance, Attending};
-use super::notify::notify_service_manager;
+use super::notify::{notify_service_manager, watchdog_every};
 use super::state::{Claim, StateDir, StateError};
-use crate::actors::{Budgets, Collector, Deps, Plant, ServeDoors, Setup, SetupError, Stay};
+use crate::actors::{Budgets, Collector, Deps, Plant, Pulse, ServeDoors, Setup, SetupError, Stay};
 use crate::driver::Protocol;
 use crate::model::Secret;
 
@@ -107,6 +107,8 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
     drop(opened);
     eprintln!("ready state={} pid={}", options.state.path().display(), std::process::id());
     notify_service_manager("READY=1");
+    let pulse = collector.pulse();
+    let feeding = tokio::spawn(async move { feed_watchdog(&pulse).await });
     loop {
         tokio::select! {
             told = signals.next() => match told {
@@ -119,11 +121,25 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
             }
         }
     }
+    feeding.abort();
     notify_service_manager("STOPPING=1");
     if timeout(STOP_MAX, collector.stop()).await.is_err() {
         tracing::warn!("the collector was cut off");
     }
     Ok(())
+}
+
+/// Tells the service manager that we live, as long as the root actor answers.
+async fn feed_watchdog(pulse: &Pulse) {
+    let Some(every) = watchdog_every() else { return };
+    loop {
+        if pulse.is_felt().await {
+            notify_service_manager("WATCHDOG=1");
+        } else {
+            tracing::error!("the root actor does not answer");
+        }
+        sleep(every).await;
+    }
 }
 
 fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> ServeDoors {

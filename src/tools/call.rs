@@ -34,6 +34,8 @@ pub struct Call {
     pub deadline: Instant,
     /// How far it has come.
     pub progress: Progress,
+    /// The same was asked of the device so often that a cached answer has to do, whatever its age.
+    pub spares_device: bool,
 }
 
 /// Refuses what makes no sense at all, and clamps the rest as the reference does.

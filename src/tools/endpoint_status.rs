@@ -161,10 +161,9 @@ fn answer(deps: &Deps, name: EndpointName, link: &Link) -> EndpointAnswer {
     let meter = link.meter.report();
     let age = report.last_good_uptime_ms.map(|ms| clock::uptime_ms().saturating_sub(ms));
     let quarantined = report.quarantined.iter().filter_map(|(id, error)| {
-        Some(QuarantinedAnswer {
-            tag: deps.cache.tag(*id)?.name.clone(),
-            reason: error.to_string(),
-        })
+        let tag = deps.cache.tag(*id)?.name.clone();
+        let reason = error.to_string();
+        deps.resolve(&tag).map(|_| QuarantinedAnswer { tag, reason })
     });
     EndpointAnswer {
         protocol: link.protocol.name,

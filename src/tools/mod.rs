@@ -4,6 +4,7 @@
 //! command, both schemas and the documentation come from the one slice [`TOOLS`].
 
 mod ask;
+mod audit;
 mod block;
 mod call;
 mod certificate;
@@ -100,6 +101,9 @@ pub const TOOLS: &[ToolDef] = &[
     define::<write::PolicyTest>(),
     define::<write::Freeze>(),
     define::<write::Thaw>(),
+    define::<audit::AuditTail>(),
+    define::<audit::AuditVerify>(),
+    define::<audit::AuditExport>(),
     define::<setup::Probe>(),
     define::<setup::Discover>(),
 ];

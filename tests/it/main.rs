@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod audit;
 mod bad_input;
 mod broker;
 mod certificates;
@@ -32,6 +33,7 @@ mod plant;
 mod s7;
 mod sdk;
 mod sdk_tools;
+mod secrets;
 mod serial;
 mod setup;
 mod tidy;

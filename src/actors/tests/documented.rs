@@ -57,6 +57,8 @@ fn the_bounds_are_those_of_the_code() {
     ] {
         assert!(PAGE.contains(text) && root.contains(constant), "{text}");
     }
+    assert!(PAGE.contains("4 panics in 60 s") && root.contains("LEDGER_RESTARTS_MAX: usize = 3;"));
+    assert!(root.contains("LEDGER_WITHIN: Duration = Duration::from_secs(60)"));
     let endpoints = include_str!("../endpoints.rs");
     assert!(PAGE.contains("5 panics in 10 min") && endpoints.contains("PANICS_MAX: usize = 5;"));
     assert!(endpoints.contains("PANIC_WINDOW: Duration = Duration::from_secs(600)"));

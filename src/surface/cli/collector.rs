@@ -28,7 +28,7 @@ use crate::tools::TOOLS;
 
 /// A tap into a plant's control systems, for agents and plant engineers.
 #[derive(Debug, Parser)]
-#[command(name = "ot-aiops", version, arg_required_else_help = true)]
+#[command(name = "ot-aiops", version = super::VERSION, arg_required_else_help = true)]
 struct Line {
     #[command(subcommand)]
     command: What,

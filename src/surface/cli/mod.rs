@@ -22,3 +22,9 @@ mod screen;
 mod secret;
 mod tail;
 mod talk;
+
+/// The version, and whether this build holds any encoder of a write.
+#[cfg(feature = "writes")]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (writes: by approval)");
+#[cfg(not(feature = "writes"))]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (writes: none, built read-only)");

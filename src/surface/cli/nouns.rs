@@ -5,6 +5,7 @@ use crate::protocols::PROTOCOLS;
 /// The nouns that are no protocol.
 const NOUNS: &[(&str, &str)] = &[
     ("approver", "Approvers: whose signature lets a write happen"),
+    ("audit", "The audit: what was done, by whom, and how it ended"),
     ("cert", "Certificates: ours, and those of devices to be trusted"),
     ("collector", "The collector itself"),
     ("diag", "Diagnoses: of given data, or of what the collector holds"),

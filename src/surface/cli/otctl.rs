@@ -56,7 +56,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
     let output = Arg::new("ot-output").short('o').long("output").global(true);
     let fail_on = Arg::new("ot-fail-on").long("fail-on").value_name("WORD").global(true);
     let mut root = Command::new("otctl")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(super::VERSION)
         .about(
             "Asks a running collector. Exit codes: 0 ok, 1 finding, 2 usage, 3 unreachable, \
                 4 denied, 5 partial",

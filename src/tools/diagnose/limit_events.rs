@@ -20,7 +20,7 @@ pub(super) struct Own {
 pub(super) fn own_events(deps: &Deps, span: Span) -> Own {
     let mut own = Own { events: Vec::new(), truncated: false, oldest: None };
     let has_limits = |limits: &Limits| *limits != Limits::default();
-    let tags = deps.cache.tags().into_iter().filter(|(_, tag)| has_limits(&tag.limits));
+    let tags = deps.tags().into_iter().filter(|(_, tag)| has_limits(&tag.limits));
     for (nth, (id, tag)) in tags.enumerate() {
         if nth == TAGS_MAX {
             own.truncated = true;

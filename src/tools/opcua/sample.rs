@@ -133,7 +133,7 @@ fn heard(deps: &Deps, target: &Target, node_id: &str, wanted: usize) -> Vec<Node
     if report.state != LinkState::Up {
         return Vec::new();
     }
-    let Some(id) = deps.cache.resolve(&tag.name) else { return Vec::new() };
+    let Some(id) = deps.resolve(&tag.name) else { return Vec::new() };
     let item: Arc<str> = node_id.into();
     let data_type = target.link.type_of(id).unwrap_or_else(|| "".into());
     deps.cache

@@ -93,7 +93,7 @@ impl Line for Ours<'_> {
 impl Ours<'_> {
     /// Gives a tag's newest sample, where it came in this run.
     fn seen(&self, tag: &Tag) -> Option<Live> {
-        let id = self.deps.cache.resolve(&tag.name)?;
+        let id = self.deps.resolve(&tag.name)?;
         let refused = self.target.link.report().quarantined.into_iter().find(|(q, _)| *q == id);
         if let Some((_, error)) = refused {
             let (value, quality) = (Value::Null, error.quality());
