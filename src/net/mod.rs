@@ -5,3 +5,5 @@ pub mod exchange;
 #[cfg(feature = "writes")]
 pub mod registers;
 pub mod words;
+
+pub use dial::UNRESOLVED;
