@@ -4,6 +4,8 @@ mod alarm_name;
 pub mod alarms;
 pub mod asset;
 mod dataflow;
+pub mod detect;
+mod finding;
 mod given;
 mod historian;
 mod instant;
@@ -23,6 +25,9 @@ pub use alarm_name::names_an_alarm;
 pub use dataflow::{
     FlowDiagnosis, FlowEvidence, FlowFreshness, FlowHop, FlowRead, FlowVerdict, dataflow,
     flow_freshness,
+};
+pub use finding::{
+    EVIDENCE_SAMPLES_MAX, Evidence, EvidenceSample, Finding, Judgement, Severity, Verdict,
 };
 pub use given::{Given, Grade, SERIES_MAX};
 pub use historian::{SeriesGap, SeriesHealth, SeriesVerdict, series_health};

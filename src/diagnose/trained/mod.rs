@@ -103,11 +103,11 @@ fn is_usable(value: f64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Noise between -1 and 1 from a fixed seed.
-    pub(super) fn noise(n: usize, seed: u64) -> Vec<f64> {
+    pub(in crate::diagnose) fn noise(n: usize, seed: u64) -> Vec<f64> {
         let mut state = seed;
         (0..n)
             .map(|_| {
