@@ -13,6 +13,7 @@ use super::deps::{Deps, Inner};
 use super::directory::Directory;
 use super::doors::ServeDoors;
 use super::endpoints::EndpointsArgs;
+use super::findings::FindingsArgs;
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
 use crate::cache::{CacheLimits, TagCache};
@@ -105,6 +106,7 @@ impl Collector {
             store: Arc::new(opened.store),
             directory: Arc::new(Directory::default()),
             historian,
+            findings: Arc::default(),
             config: parking_lot::RwLock::new(Arc::new(loaded)),
             started: clock::now(),
             reloader: Mutex::new(None),
@@ -121,6 +123,12 @@ impl Collector {
             endpoints: EndpointsArgs {
                 cache: deps.cache.clone(),
                 directory: deps.directory.clone(),
+            },
+            findings: FindingsArgs {
+                cache: deps.cache.clone(),
+                directory: deps.directory.clone(),
+                historian: deps.historian.clone(),
+                face: deps.findings.clone(),
             },
             doors: doors(deps.clone()),
         };

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
+use super::findings::FindingsFace;
 use super::historian::HistorianFace;
 use crate::cache::TagCache;
 use crate::clock;
@@ -29,6 +30,8 @@ pub struct Inner {
     pub directory: Arc<Directory>,
     /// How the historian does.
     pub historian: Arc<HistorianFace>,
+    /// What is wrong, and the alarms.
+    pub findings: Arc<FindingsFace>,
     /// The configuration as it runs.
     pub config: RwLock<Arc<Config>>,
     /// Where everything was found.
@@ -63,6 +66,7 @@ impl Deps {
             store: Arc::new(opened.store),
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
+            findings: Arc::default(),
             config: RwLock::default(),
             started: clock::now(),
             reloader: Reloader::default(),

@@ -8,6 +8,7 @@ mod deps;
 mod directory;
 mod doors;
 mod endpoints;
+mod findings;
 mod historian;
 mod link;
 mod observed;
@@ -20,6 +21,10 @@ pub use collector::{Collector, Plant, Reloaded, Setup, SetupError};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
+pub use findings::{
+    About, FindingsFace, Judged, Loss, OPEN_MAX, Open, Published, Round, Seen, Shelf, Turn,
+};
+pub(crate) use findings::{WINDOW, confirmed, is_silence, neighbours_of, present_fault};
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};

@@ -9,6 +9,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, Super
 use super::connections::Connection;
 use super::doors::{Doors, DoorsMsg, ServeDoors};
 use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg};
+use super::findings::{Findings, FindingsArgs, FindingsMsg};
 use super::historian::{Historian, HistorianArgs, HistorianMsg};
 
 /// The pause before a child is started again.
@@ -25,6 +26,7 @@ const HISTORIAN_MAX: Duration = Duration::from_millis(1300);
 pub(crate) enum Child {
     Historian,
     Endpoints,
+    Findings,
     Doors,
 }
 
@@ -49,6 +51,7 @@ pub(crate) struct Root;
 pub(crate) struct RootArgs {
     pub(crate) historian: HistorianArgs,
     pub(crate) endpoints: EndpointsArgs,
+    pub(crate) findings: FindingsArgs,
     pub(crate) doors: ServeDoors,
 }
 
@@ -57,6 +60,7 @@ pub(crate) struct RootState {
     args: RootArgs,
     historian: Option<ActorRef<HistorianMsg>>,
     endpoints: Option<ActorRef<EndpointsMsg>>,
+    findings: Option<ActorRef<FindingsMsg>>,
     doors: Option<ActorRef<DoorsMsg>>,
     /// What the pollers were last made to match: a restarted supervisor starts from it.
     connections: Vec<Connection>,
@@ -78,12 +82,14 @@ impl Actor for Root {
             args,
             historian: None,
             endpoints: None,
+            findings: None,
             doors: None,
             connections: Vec::new(),
             is_closing: false,
         };
         state.start(Child::Historian, &me).await;
         state.start(Child::Endpoints, &me).await;
+        state.start(Child::Findings, &me).await;
         Ok(state)
     }
 
@@ -150,6 +156,11 @@ impl RootState {
                 }
                 failed
             }
+            Child::Findings => {
+                let args = self.args.findings.clone();
+                let started = Actor::spawn_linked(None, Findings, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.findings = Some(actor)).err()
+            }
             Child::Doors => {
                 let serve = self.args.doors.clone();
                 let started = Actor::spawn_linked(None, Doors, serve, me.get_cell()).await;
@@ -179,6 +190,8 @@ impl RootState {
             Some(Child::Historian)
         } else if self.endpoints.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Endpoints)
+        } else if self.findings.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Findings)
         } else if self.doors.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Doors)
         } else {
@@ -190,6 +203,10 @@ impl RootState {
     async fn shut_down(&mut self) {
         if let Some(doors) = self.doors.take() {
             late("doors", doors.call(DoorsMsg::Close, Some(DOORS_MAX)).await);
+        }
+        // What ends on purpose is no finding. Nothing waits for it.
+        if let Some(findings) = self.findings.take() {
+            findings.stop(None);
         }
         if let Some(endpoints) = self.endpoints.take() {
             late("pollers", endpoints.call(EndpointsMsg::Shutdown, Some(STEP_MAX)).await);

@@ -40,6 +40,6 @@ pub use skew::{SKEW_SAMPLES_MAX, Skew, SkewVerdict, fresh_offset_ms, fresh_offse
 pub use tag_health::{Flag, TagHealth, tag_health, tags_overall};
 pub use trace::{
     HopFound, HopState, Trace, TraceFacts, TraceFault, TraceHop, TraceLink, TraceSample, TraceStop,
-    TraceStore, WhyVerdict, trace,
+    TraceStore, WhyVerdict, names_no_item, trace,
 };
 pub use unjudged::Unjudged;

@@ -97,9 +97,9 @@ pub fn fresh_offset_ms(
 pub fn fresh_offsets_ms(window: &Window) -> Vec<i64> {
     let times = window.source.iter().zip(&window.received);
     let before = std::iter::once(&None).chain(&window.source);
-    let fresh = times.zip(before).filter_map(|((source, received), before)| {
-        fresh_offset_ms(*before, *source, *received)
-    });
+    let fresh = times
+        .zip(before)
+        .filter_map(|((source, received), before)| fresh_offset_ms(*before, *source, *received));
     let mut offsets: Vec<i64> = fresh.collect();
     offsets.drain(..offsets.len().saturating_sub(SKEW_SAMPLES_MAX));
     offsets

@@ -6,6 +6,8 @@ mod walk;
 
 pub use facts::{TraceFacts, TraceFault, TraceLink, TraceSample, TraceStop, TraceStore};
 
+pub use walk::names_no_item;
+
 use serde::Serialize;
 
 use crate::model::Timestamp;

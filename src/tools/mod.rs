@@ -13,6 +13,7 @@ mod diagnose;
 mod endpoint;
 mod endpoint_status;
 mod error;
+mod finding;
 mod health;
 mod mc;
 mod modbus;
@@ -39,6 +40,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<tag::History>(),
     define::<tag::Stats>(),
     define::<tag::Watch>(),
+    define::<tag::Why>(),
+    define::<finding::List>(),
+    define::<finding::Show>(),
+    define::<finding::Shelve>(),
     define::<protocols::Protocols>(),
     define::<opcua::ServerInfo>(),
     define::<opcua::Browse>(),

@@ -2,6 +2,7 @@
 
 mod bad_actors;
 mod crossing;
+mod desk;
 mod event;
 mod flood;
 mod kpi;
@@ -13,6 +14,7 @@ pub use bad_actors::{
     SequenceAnswer, analyse, bad_actors,
 };
 pub use crossing::{LimitAlarm, crossings};
+pub use desk::{AlarmDesk, AlarmState, JOURNAL_MAX};
 pub use event::{AlarmEvent, Change};
 pub use flood::{FLOOD_END, FLOOD_START, FLOOD_WINDOW_S, Flood, Floods, floods};
 pub use kpi::{SHIFT_S, Shift, is_acceptable, shifts};

@@ -82,7 +82,10 @@ fn a_link_that_is_down_is_the_first_step_that_fails_and_hides_those_behind() {
     });
     assert_eq!(found.verdict, WhyVerdict::EndpointDown);
     assert_eq!(found.broken, Some(TraceHop::Connection));
-    assert_eq!((found.evidence.as_str(), found.hint.as_str()), ("plc:502 refused the connection", "do this"));
+    assert_eq!(
+        (found.evidence.as_str(), found.hint.as_str()),
+        ("plc:502 refused the connection", "do this")
+    );
     assert_eq!(found.next, "otctl endpoint status --endpoint plc");
     assert_eq!(state(&found, TraceHop::Endpoint), HopState::Ok);
     assert_eq!(state(&found, TraceHop::Item), HopState::Unknown);
@@ -123,9 +126,8 @@ fn a_dead_unit_and_a_refused_address_are_told_apart() {
         facts.item_fault = Some(fault(ErrorKind::BadAddress, "exception 2"));
     });
     assert_eq!((found.verdict, found.broken), (WhyVerdict::BadAddress, Some(TraceHop::Item)));
-    let by_quality = |quality| {
-        broken(|facts| facts.sample.as_mut().unwrap().quality = quality).verdict
-    };
+    let by_quality =
+        |quality| broken(|facts| facts.sample.as_mut().unwrap().quality = quality).verdict;
     for (quality, verdict) in [
         (Quality::BAD_CONFIGURATION_ERROR, WhyVerdict::BadAddress),
         (Quality::BAD_NODE_ID_UNKNOWN, WhyVerdict::BadAddress),
@@ -144,7 +146,11 @@ fn a_dead_unit_and_a_refused_address_are_told_apart() {
 fn a_clock_that_is_off_and_a_source_that_stands_are_named() {
     let found = broken(|facts| facts.skew = skew(&[7_200_000; 4], 1000));
     assert_eq!((found.verdict, found.broken), (WhyVerdict::ClockWrong, Some(TraceHop::Decode)));
-    assert!(found.evidence.contains("2 h ahead of ours: a time-zone mistake"), "{}", found.evidence);
+    assert!(
+        found.evidence.contains("2 h ahead of ours: a time-zone mistake"),
+        "{}",
+        found.evidence
+    );
     let evidence = "its time has stood for 40 s".to_owned();
     let found = broken(|facts| facts.stopped = Some(TraceStop { since: at(60), evidence }));
     assert_eq!((found.verdict, found.broken), (WhyVerdict::SourceStopped, Some(TraceHop::Answer)));

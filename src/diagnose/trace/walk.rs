@@ -117,9 +117,8 @@ impl<'a> Walk<'a> {
 
     fn endpoint(facts: &TraceFacts<'_>) -> Step {
         let name = &facts.tag.endpoint;
-        let down = |detail: String, hint: &str| {
-            Step::broken(WhyVerdict::EndpointDown, None, detail, hint)
-        };
+        let down =
+            |detail: String, hint: &str| Step::broken(WhyVerdict::EndpointDown, None, detail, hint);
         match &facts.link {
             None => down(
                 format!("no connection serves the endpoint {name}"),
@@ -199,7 +198,7 @@ impl<'a> Walk<'a> {
             let detail = fault.message.clone();
             return Step::broken(WhyVerdict::BadAddress, facts.last_good, detail, &fault.hint);
         }
-        match facts.sample.map(|sample| sample.quality).filter(|quality| is(&NO_ITEM, *quality)) {
+        match facts.sample.map(|sample| sample.quality).filter(|quality| names_no_item(*quality)) {
             Some(quality) => Step::broken(
                 WhyVerdict::BadAddress,
                 facts.last_good,
@@ -213,7 +212,8 @@ impl<'a> Walk<'a> {
     fn answer(facts: &TraceFacts<'_>) -> Step {
         let unit = facts.tag.unit.0;
         if let Some((fault, failures)) = facts.link.as_ref().and_then(|l| l.unit_fault.as_ref()) {
-            let times = if *failures > 1 { format!(", {failures} times in a row") } else { "".into() };
+            let times =
+                if *failures > 1 { format!(", {failures} times in a row") } else { "".into() };
             let detail = format!("{}{times}", fault.message);
             return Step::broken(WhyVerdict::UnitDead, facts.last_good, detail, &fault.hint);
         }
@@ -262,7 +262,9 @@ impl<'a> Walk<'a> {
                  own clock and stay right",
             ),
             Some(_) => Step::ok(facts.last_good, "value and time are read"),
-            None => Step::ok(facts.last_good, "the value is read; too few times to judge the clock"),
+            None => {
+                Step::ok(facts.last_good, "the value is read; too few times to judge the clock")
+            }
         }
     }
 
@@ -350,6 +352,12 @@ fn is(list: &[Quality], quality: Quality) -> bool {
     list.iter().any(|known| known.status() >> 16 == quality.status() >> 16)
 }
 
+/// Tells whether a quality says that the device has no such item, or not as asked.
+#[must_use]
+pub fn names_no_item(quality: Quality) -> bool {
+    is(&NO_ITEM, quality)
+}
+
 /// Gives the command to run next.
 fn next(verdict: WhyVerdict, facts: &TraceFacts<'_>, tag: &str) -> String {
     let endpoint = quoted(&facts.tag.endpoint);
@@ -380,7 +388,12 @@ fn quoted(name: &str) -> String {
 impl TraceLink {
     /// Tells whether a failure has been overcome since.
     #[must_use]
-    pub fn is_overcome(state: LinkState, since: Timestamp, good: Option<Timestamp>, at: Timestamp) -> bool {
+    pub fn is_overcome(
+        state: LinkState,
+        since: Timestamp,
+        good: Option<Timestamp>,
+        at: Timestamp,
+    ) -> bool {
         state == LinkState::Up && (since >= at || good.is_some_and(|good| good > at))
     }
 }

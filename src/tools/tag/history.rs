@@ -82,7 +82,7 @@ pub(super) fn an_hour() -> String {
 
 /// One point.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub(super) struct Point {
+pub(in crate::tools) struct Point {
     /// When it was received.
     ts: Timestamp,
     value: Json,
@@ -206,6 +206,11 @@ fn as_tag(tag: &Tag, sample: Sample) -> Sample {
         Some(value) => Sample { value, ..sample },
         None => Sample { value: Value::Null, quality: Quality::BAD_DECODING_ERROR, ..sample },
     }
+}
+
+/// Thins a window to points, as its history is shown.
+pub(in crate::tools) fn points(window: &Window, points_max: usize) -> Vec<Point> {
+    thin(window, points_max).iter().map(point).collect()
 }
 
 fn point(sample: &Sample) -> Point {
