@@ -19,6 +19,7 @@ fn every_message_stands_in_the_table_of_its_actor() {
         ("Endpoints", include_str!("../endpoints.rs"), "enum EndpointsMsg {"),
         ("Poller", include_str!("../poller/mod.rs"), "enum PollerMsg {"),
         ("Historian", include_str!("../historian.rs"), "enum HistorianMsg {"),
+        ("Findings", include_str!("../findings/mod.rs"), "enum FindingsMsg {"),
         ("Doors", include_str!("../doors.rs"), "enum DoorsMsg {"),
     ];
     let (_, table) = PAGE.split_once("## Messages\n").unwrap();

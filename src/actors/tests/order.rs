@@ -6,6 +6,7 @@ use ractor::rpc::CallResult;
 
 use super::*;
 use crate::actors::doors::ServeDoors;
+use crate::actors::findings::FindingsArgs;
 use crate::actors::historian::{HistorianArgs, HistorianFace};
 use crate::actors::root::{Root, RootArgs, RootMsg};
 use crate::store::SampleStore;
@@ -34,8 +35,14 @@ async fn the_end_comes_in_order_and_within_five_seconds_though_a_device_hangs() 
     let endpoints = EndpointsArgs { cache: rig.cache.clone(), directory: rig.directory.clone() };
     let historian =
         HistorianArgs { store: store.clone(), cache: rig.cache.clone(), face: face.clone() };
-    let (root, ended) =
-        Actor::spawn(None, Root, RootArgs { historian, endpoints, doors }).await.unwrap();
+    let findings = FindingsArgs {
+        cache: rig.cache.clone(),
+        directory: rig.directory.clone(),
+        historian: face.clone(),
+        face: Arc::default(),
+    };
+    let args = RootArgs { historian, endpoints, findings, doors };
+    let (root, ended) = Actor::spawn(None, Root, args).await.unwrap();
     let wanted = rig.connections(&[spec("hangs", &[1]), spec("ends", &[1])]);
     let made = root.call(|done| RootMsg::Reconcile(wanted, done), None).await.unwrap();
     assert!(made.is_success());

@@ -6,7 +6,9 @@ pub mod collector;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+mod finding;
 mod nouns;
 pub mod otctl;
+mod plot;
 mod refused;
 mod tail;

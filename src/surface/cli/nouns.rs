@@ -6,9 +6,11 @@ use crate::protocols::PROTOCOLS;
 const NOUNS: &[(&str, &str)] = &[
     ("cert", "Certificates: ours, and those of devices to be trusted"),
     ("collector", "The collector itself"),
+    ("diag", "Diagnoses: where data stops, series, alarms, tags"),
     ("endpoint", "Endpoints: the connections to devices"),
     ("ethercat", "EtherCAT: planned"),
     ("ethernetip", "EtherNet/IP: planned"),
+    ("finding", "Findings: what is wrong now, with its evidence"),
     ("plant", "The whole plant"),
     ("protocols", "What this build speaks"),
     ("tag", "Tags: values by name, with their history"),

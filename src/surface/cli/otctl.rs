@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use super::certificate::{self, Terminal};
 use super::client::Session;
 use super::exit::{Exit, Failure, judge};
-use super::nouns;
 use super::refused::refused;
 use super::tail::tail;
+use super::{finding, nouns, plot};
 use crate::surface::nearest::nearest;
 use crate::surface::render::{Look, Output, Reader, render};
 use crate::surface::state::StateDir;
@@ -79,6 +79,24 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
                 .arg(Arg::new("polls").long("polls").hide(true).value_parser(value_parser!(u32))),
         )
         .subcommand(
+            Command::new("why")
+                .about("Says why a tag is as it is: every step of its way, the first broken one")
+                .arg(Arg::new("tag").required(true).help("Its name")),
+        )
+        .subcommand(
+            Command::new("plot")
+                .about("Draws a tag's history, with its limits, gaps and Bad stretches")
+                .arg(Arg::new("tag").required(true).help("Its name"))
+                .arg(
+                    Arg::new("since")
+                        .long("since")
+                        .value_name("SPAN")
+                        .allow_hyphen_values(true)
+                        .default_value("1h")
+                        .help("From: 15m, 1h, 7d, or RFC 3339"),
+                ),
+        )
+        .subcommand(
             Command::new("call")
                 .about("Calls any tool by its name, with JSON arguments")
                 .arg(Arg::new("tool").required(true).help("Its name, such as tag_read"))
@@ -95,6 +113,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         let verb = Command::new(name.verb).about(name.tool.title).hide(name.shown == Shown::No);
         let verb = verb.defer(match name.tool.name {
             certificate::TRUST => certificate::trust_arguments,
+            finding::LIST => finding::list_arguments,
             _ => name.tool.arguments,
         });
         let at = nouns.iter().position(|(noun, _)| *noun == name.noun);
@@ -155,7 +174,8 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
-    let is_endless = matches!(asked, Asked::Tail { .. });
+    let is_endless = matches!(asked, Asked::Tail { .. } | Asked::Watch { .. });
+    let shape = asked.shape();
     let done = runtime.block_on(async {
         tokio::select! {
             done = answered(&state, asked, output) => done,
@@ -170,7 +190,7 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let Some(answer) = done? else { return Ok(Exit::Fine) };
     let bytes = match wants_der {
         true => certificate::der(&answer)?,
-        false => render(&answer, output, Look::of_stdout(), &Reader::here()).into_bytes(),
+        false => written(&answer, shape, output).into_bytes(),
     };
     match io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -181,6 +201,24 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     }
     let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
     Ok(judge(&answer, &words.cloned().collect::<Vec<_>>()))
+}
+
+/// What an answer looks like to eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Table,
+    Plot,
+    Finding,
+}
+
+fn written(answer: &Value, shape: Shape, output: Output) -> String {
+    let (look, reader) = (Look::of_stdout(), Reader::here());
+    let page = match shape {
+        Shape::Table => None,
+        Shape::Plot => plot::page(answer, output, look, &reader),
+        Shape::Finding => finding::page(answer, output, look, &reader),
+    };
+    page.unwrap_or_else(|| render(answer, output, look, &reader))
 }
 
 fn interrupted() -> Failure {
@@ -205,9 +243,25 @@ enum Asked {
     Trust {
         fingerprint: String,
     },
+    Plot {
+        tag: String,
+        since: String,
+    },
+    /// The list of findings, followed.
+    Watch {
+        arguments: Map<String, Value>,
+    },
 }
 
 impl Asked {
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Plot { .. } => Shape::Plot,
+            Self::Call { name, .. } if *name == finding::SHOW => Shape::Finding,
+            _ => Shape::Table,
+        }
+    }
+
     /// Tells whether bytes are asked for, where no other form is.
     fn wants_der(&self) -> bool {
         matches!(self, Self::Call { name, arguments, .. }
@@ -223,7 +277,19 @@ async fn answered(
     match asked {
         Asked::Call { name, audience, within, arguments } => {
             let session = Session::open(state, audience).await?;
-            session.call(name, arguments, within + SPARE).await.map(Some)
+            let answer = session.call(name, arguments, within + SPARE).await?;
+            match (name, output) {
+                ("tag_read", Output::Wide) => plot::with_trends(&session, answer).await.map(Some),
+                _ => Ok(Some(answer)),
+            }
+        }
+        Asked::Plot { tag, since } => {
+            let session = Session::open(state, Audience::Everyone).await?;
+            plot::history(&session, &tag, &since).await.map(Some)
+        }
+        Asked::Watch { arguments } => {
+            let session = Session::open(state, Audience::Everyone).await?;
+            finding::watch(&session, &arguments, output).await.map(|()| None)
         }
         Asked::Tail { pattern, polls } => {
             let session = Session::open(state, Audience::Everyone).await?;
@@ -245,6 +311,14 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         "tail" => {
             let pattern = rest.get_one::<String>("pattern").cloned().unwrap_or_default();
             Ok(Asked::Tail { pattern, polls: rest.get_one("polls").copied() })
+        }
+        "why" => {
+            let tag = rest.get_one::<String>("tag").cloned().unwrap_or_default();
+            Ok(call(tools, "tag_why", Map::from_iter([("tag".to_owned(), Value::from(tag))])))
+        }
+        "plot" => {
+            let text = |name: &str| rest.get_one::<String>(name).cloned().unwrap_or_default();
+            Ok(Asked::Plot { tag: text("tag"), since: text("since") })
         }
         "call" => {
             let name = rest.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
@@ -272,6 +346,9 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
             let mut arguments = object(parsed).ok_or_else(|| usage("no arguments".into()))?;
             // What was not given is left to the tool.
             arguments.retain(|_, value| !value.is_null());
+            if tool.name == finding::LIST && rest.get_flag("watch") {
+                return Ok(Asked::Watch { arguments });
+            }
             Ok(call(tools, tool.name, arguments))
         }
     }
@@ -344,7 +421,11 @@ mod tests {
             names.sort();
             names.dedup();
             assert_eq!(names.len(), count, "two tools share a command");
-            assert!(!names.iter().any(|(noun, _)| ["status", "tail", "call"].contains(noun)));
+            assert!(
+                !names
+                    .iter()
+                    .any(|(noun, _)| ["status", "tail", "why", "plot", "call"].contains(noun))
+            );
         }
         assert_eq!(asked_by("otctl mb try"), ("modbus_test".into(), json!({})));
         assert_eq!(asked_by("otctl modbus test"), ("modbus_test".into(), json!({})));

@@ -50,6 +50,9 @@ pub(super) fn output(schema: Schema) -> Arc<JsonObject> {
         // The instructions say what stands in it.
         *provenance = json!({"type": "object"});
     }
+    if let Some(Value::Object(fields)) = result.get_mut("properties") {
+        outline(fields);
+    }
     let failure = json!({
         "type": "object",
         "properties": {"error": {"type": "object"}},
@@ -63,6 +66,24 @@ fn object(value: Value) -> Map<String, Value> {
         Value::Object(map) => map,
         // `true` is the schema of anything.
         _ => Map::new(),
+    }
+}
+
+/// Leaves of what lies deeper than the answer's own fields the names in its first list: an agent
+/// sees the rest in the answer, and pays for each word of a schema before it has asked anything.
+fn outline(fields: &mut Map<String, Value>) {
+    let mut is_first = true;
+    for field in fields.values_mut() {
+        let Some(field) = field.as_object_mut() else { continue };
+        if field.contains_key("properties") {
+            field.retain(|key, _| key == "type");
+        }
+        let Some(Value::Object(item)) = field.get_mut("items") else { continue };
+        let Some(Value::Object(names)) = item.remove("properties") else { continue };
+        if std::mem::take(&mut is_first) {
+            let names = names.into_iter().map(|(name, _)| (name, json!({})));
+            item.insert("properties".to_owned(), Value::Object(names.collect()));
+        }
     }
 }
 
@@ -128,6 +149,8 @@ mod tests {
         count: u32,
         /// Below it nothing is said to be required.
         items: Vec<Item>,
+        /// Named no further.
+        more: Vec<Item>,
         /// Explained in the instructions.
         provenance: Item,
     }
@@ -161,9 +184,10 @@ mod tests {
         let result = &schema["anyOf"][0];
         assert_eq!(result["properties"]["title"], json!({"type": "string"}));
         assert_eq!(result["properties"]["count"], json!({"type": "integer"}));
-        assert_eq!(result["required"], json!(["title", "count", "items", "provenance"]));
-        let item = json!({"type": "object", "properties": {"value": {"type": "number"}}});
+        assert_eq!(result["required"], json!(["title", "count", "items", "more", "provenance"]));
+        let item = json!({"type": "object", "properties": {"value": {}}});
         assert_eq!(result["properties"]["items"]["items"], item);
+        assert_eq!(result["properties"]["more"]["items"], json!({"type": "object"}));
         assert_eq!(result["properties"]["provenance"], json!({"type": "object"}));
         assert_eq!(schema["anyOf"][1]["required"], json!(["error"]));
     }

@@ -27,7 +27,7 @@ pub(crate) struct ListInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
     /// Only in this state; open ones where left out.
-    #[arg(long, value_enum)]
+    #[arg(long = "in", value_enum, value_name = "STATE")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
     /// 1 to 80.
