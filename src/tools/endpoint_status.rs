@@ -161,7 +161,10 @@ fn fault(fault: &Fault) -> FaultAnswer {
 /// Gives the messages a second that the scan plan needs.
 pub(super) fn needed_per_s(report: &LinkReport) -> f64 {
     let polled = report.slices.iter().filter_map(|s| Some((s.scan_ms?, s.requests)));
-    polled.map(|(scan_ms, requests)| f64::from(requests) * 1000.0 / f64::from(scan_ms)).sum()
+    // A sum of nothing is -0.0.
+    polled.fold(0.0, |sum, (scan_ms, requests)| {
+        sum + f64::from(requests) * 1000.0 / f64::from(scan_ms)
+    })
 }
 
 fn answer(deps: &Deps, name: EndpointName, link: &Link) -> EndpointAnswer {

@@ -36,6 +36,14 @@ impl Framing {
         }
     }
 
+    /// Tells a message that only says "send me what changes": a PublishRequest (Part 4, 5.13.5;
+    /// its encoding is i=826), without which a subscription ends. Channels without security show it.
+    fn is_publish(self, message: &[u8]) -> bool {
+        self == Self::OpcUa
+            && message.starts_with(b"MSG")
+            && message.get(24..28) == Some(&[1, 0, 0x3a, 0x03])
+    }
+
     /// Tells whether a chunk ends its message.
     fn is_final(self, header: &[u8]) -> bool {
         self == Self::Modbus || header[3] != b'C'
@@ -46,6 +54,7 @@ struct Shared {
     framing: Framing,
     target: u16,
     messages: AtomicU64,
+    publishes: AtomicU64,
     connections: AtomicU64,
     whole: AtomicBool,
     cut: watch::Sender<()>,
@@ -74,6 +83,7 @@ impl Counter {
             framing,
             target,
             messages: AtomicU64::new(0),
+            publishes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             whole: AtomicBool::new(true),
             cut: watch::channel(()).0,
@@ -93,6 +103,13 @@ impl Counter {
     /// Gives how many messages went to the device so far.
     pub(crate) fn messages(&self) -> u64 {
         self.shared.messages.load(SeqCst)
+    }
+
+    /// Gives how many of them did more than keep a subscription going.
+    pub(crate) fn questions(&self) -> u64 {
+        // In this order: one that comes in between is a question for a moment, never less than 0.
+        let publishes = self.shared.publishes.load(SeqCst);
+        self.messages() - publishes
     }
 
     /// Gives how many connections reached the device so far.
@@ -140,6 +157,9 @@ async fn count(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared
         }
         if ends {
             shared.messages.fetch_add(1, SeqCst);
+            if shared.framing.is_publish(&frame) {
+                shared.publishes.fetch_add(1, SeqCst);
+            }
         }
         if far.write_all(&frame).await.is_err() {
             return;

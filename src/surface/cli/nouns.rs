@@ -6,7 +6,7 @@ use crate::protocols::PROTOCOLS;
 const NOUNS: &[(&str, &str)] = &[
     ("cert", "Certificates: ours, and those of devices to be trusted"),
     ("collector", "The collector itself"),
-    ("diag", "Diagnoses: where data stops, series, alarms, tags"),
+    ("diag", "Diagnoses: of given data, or of what the collector holds"),
     ("endpoint", "Endpoints: the connections to devices"),
     ("ethercat", "EtherCAT: planned"),
     ("ethernetip", "EtherNet/IP: planned"),

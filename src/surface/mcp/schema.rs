@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 enum Side {
     /// What an agent fills in: descriptions and bounds stay.
     Input,
-    /// What it reads: names and types stay, and every object is open for later fields.
+    /// What it reads: names stay, and types where they are the answer's own; every object is
+    /// open for later fields.
     Output,
 }
 
@@ -40,18 +41,16 @@ pub(super) fn output(schema: Schema) -> Arc<JsonObject> {
     let mut result = object(schema.to_value());
     let required = result.get("required").cloned();
     trim_object(&mut result, Side::Output);
-    // Of the answer itself it is said what is always there; below, names and types are enough.
+    // Of the answer itself it is said what is always there; below, names are enough.
     if let Some(required) = required {
         result.insert("required".to_owned(), required);
     }
-    if let Some(Value::Object(fields)) = result.get_mut("properties")
-        && let Some(provenance) = fields.get_mut("provenance")
-    {
-        // The instructions say what stands in it.
-        *provenance = json!({"type": "object"});
-    }
     if let Some(Value::Object(fields)) = result.get_mut("properties") {
-        outline(fields);
+        if let Some(provenance) = fields.get_mut("provenance") {
+            // The instructions say what stands in it.
+            *provenance = json!({"type": "object"});
+        }
+        fields.values_mut().for_each(keep_names);
     }
     let failure = json!({
         "type": "object",
@@ -66,24 +65,6 @@ fn object(value: Value) -> Map<String, Value> {
         Value::Object(map) => map,
         // `true` is the schema of anything.
         _ => Map::new(),
-    }
-}
-
-/// Leaves of what lies deeper than the answer's own fields the names in its first list: an agent
-/// sees the rest in the answer, and pays for each word of a schema before it has asked anything.
-fn outline(fields: &mut Map<String, Value>) {
-    let mut is_first = true;
-    for field in fields.values_mut() {
-        let Some(field) = field.as_object_mut() else { continue };
-        if field.contains_key("properties") {
-            field.retain(|key, _| key == "type");
-        }
-        let Some(Value::Object(item)) = field.get_mut("items") else { continue };
-        let Some(Value::Object(names)) = item.remove("properties") else { continue };
-        if std::mem::take(&mut is_first) {
-            let names = names.into_iter().map(|(name, _)| (name, json!({})));
-            item.insert("properties".to_owned(), Value::Object(names.collect()));
-        }
     }
 }
 
@@ -125,6 +106,17 @@ fn trim_object(map: &mut Map<String, Value>, side: Side) {
     }
 }
 
+/// Leaves the names of what stands in a field's objects, and nothing more of them.
+fn keep_names(field: &mut Value) {
+    let Value::Object(map) = field else { return };
+    if let Some(Value::Object(inner)) = map.get_mut("properties") {
+        inner.values_mut().for_each(|schema| *schema = json!({}));
+    }
+    if let Some(items) = map.get_mut("items") {
+        keep_names(items);
+    }
+}
+
 /// Writes a choice of documented words as a plain list of them: `otctl` shows what each means.
 fn join_constants(map: &mut Map<String, Value>) {
     let Some(Value::Array(options)) = map.get("oneOf") else { return };
@@ -149,8 +141,6 @@ mod tests {
         count: u32,
         /// Below it nothing is said to be required.
         items: Vec<Item>,
-        /// Named no further.
-        more: Vec<Item>,
         /// Explained in the instructions.
         provenance: Item,
     }
@@ -184,10 +174,9 @@ mod tests {
         let result = &schema["anyOf"][0];
         assert_eq!(result["properties"]["title"], json!({"type": "string"}));
         assert_eq!(result["properties"]["count"], json!({"type": "integer"}));
-        assert_eq!(result["required"], json!(["title", "count", "items", "more", "provenance"]));
+        assert_eq!(result["required"], json!(["title", "count", "items", "provenance"]));
         let item = json!({"type": "object", "properties": {"value": {}}});
         assert_eq!(result["properties"]["items"]["items"], item);
-        assert_eq!(result["properties"]["more"]["items"], json!({"type": "object"}));
         assert_eq!(result["properties"]["provenance"], json!({"type": "object"}));
         assert_eq!(schema["anyOf"][1]["required"], json!(["error"]));
     }
