@@ -16,6 +16,9 @@ use crate::config::{Config, Doors};
 use crate::model::Timestamp;
 use crate::store::SampleStore;
 
+/// Findings at their resource: finding_list has pages.
+const RESOURCE_FINDINGS_MAX: usize = 100;
+
 /// What a tool may reach. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Deps(Arc<Inner>);
@@ -114,6 +117,33 @@ impl Deps {
     #[must_use]
     pub fn endpoint_names(&self) -> Vec<String> {
         self.directory.endpoints().into_iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Gives what stands at the resource of the findings: the open ones, without what moves by
+    /// itself.
+    #[must_use]
+    pub fn findings_resource(&self) -> serde_json::Value {
+        let (published, now) = (self.findings.published(), clock::now());
+        let is_shown =
+            |open: &&super::Open| !open.is_suppressed && self.findings.shelf(open, now).is_none();
+        let shown: Vec<_> = published
+            .open
+            .iter()
+            .filter(is_shown)
+            .map(|open| {
+                json!({
+                    "id": open.id,
+                    "tag": open.seen.tag,
+                    "endpoint": open.seen.endpoint,
+                    "verdict": open.verdict,
+                    "severity": open.seen.severity,
+                    "since": open.seen.since,
+                })
+            })
+            .collect();
+        let total = shown.len();
+        let first: Vec<_> = shown.into_iter().take(RESOURCE_FINDINGS_MAX).collect();
+        json!({"findings": first, "total": total})
     }
 
     /// Gives what stands at the resource of a tag.

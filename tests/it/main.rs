@@ -16,6 +16,7 @@ mod demand;
 mod device;
 mod doors;
 mod faults;
+mod findings;
 mod golden;
 mod lifetime;
 mod mc;

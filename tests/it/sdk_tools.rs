@@ -113,6 +113,15 @@ fn tags() -> Vec<Case> {
             json!(0),
             json!({"wait_ms": 99_999_999}),
         ),
+        ("tag_why", json!({"tag": "nine"}), "/verdict", json!("ok"), json!({"tag": 7})),
+        ("finding_list", json!({}), "/total", json!(1), json!({"limit": 0})),
+        (
+            "finding_show",
+            json!({"id": "ghost"}),
+            "/finding/verdict",
+            json!("bad_address"),
+            json!({}),
+        ),
         (
             "diagnose_dataflow",
             json!({"endpoint": "plc", "ref": "nine"}),
@@ -151,13 +160,18 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
     let (s7, mc) = (peer::snap7(), peer::mc_sim("none"));
     let config = plant(&[
-        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
+        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", "").tag(
+            "ghost",
+            "holding:9999",
+            "",
+        ),
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
     ]);
     let collector = Collector::start(&config).await;
     good_tags(&collector.agent().await, &["nine"]).await;
+    crate::findings::open(&collector.agent().await, 1).await;
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;

@@ -13,7 +13,7 @@ pub use bad_actors::{
     AlarmQuestion, BadActors, EVENTS_MAX, FloodAnswer, FloodVerdict, Isa182, Offender,
     SequenceAnswer, analyse, bad_actors,
 };
-pub use crossing::{LimitAlarm, crossings};
+pub use crossing::LimitAlarm;
 pub use desk::{AlarmDesk, AlarmState, JOURNAL_MAX};
 pub use event::{AlarmEvent, Change};
 pub use flood::{FLOOD_END, FLOOD_START, FLOOD_WINDOW_S, Flood, Floods, floods};

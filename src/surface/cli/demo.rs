@@ -40,7 +40,7 @@ fn prepare(
     faults: &[String],
 ) -> Result<(StateDir, Vec<&'static Fault>), String> {
     let chosen = match faults {
-        [] => demo::list().iter().collect(),
+        [] => demo::list().iter().filter(|fault| fault.is_usual).collect(),
         names => names
             .iter()
             .map(|name| {

@@ -11,8 +11,6 @@ use crate::tools::{Call, Tool, ToolError};
 
 /// Findings in one answer, about 350 bytes each.
 const FINDINGS_MAX: u32 = 80;
-/// Evidence samples of each.
-const SAMPLES_MAX: usize = 2;
 
 fn fifty() -> u32 {
     50
@@ -107,7 +105,7 @@ impl Tool for List {
             .iter()
             .skip(from)
             .take(limit)
-            .map(|(open, state)| answer(open, **state, SAMPLES_MAX))
+            .map(|(open, state)| answer(open, **state, 0))
             .collect();
         let end = from.saturating_add(findings.len());
         let mut provenance = Provenance::cache(None);

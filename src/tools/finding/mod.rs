@@ -41,7 +41,10 @@ pub(super) enum State {
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub(super) struct EvidenceAnswer {
     summary: String,
-    /// Samples of the window that show it, the newest; all with finding_show.
+    /// The positions of the first and last sample in the window that show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    positions: Option<[usize; 2]>,
+    /// Samples of the window that show it, the newest 50; with finding_show.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     samples: Vec<EvidenceSample>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -84,6 +87,10 @@ fn answer(open: &Open, state: State, samples_max: usize) -> FindingAnswer {
         }
         None => (Vec::new(), 0),
     };
+    let positions = open.seen.evidence.as_ref().and_then(|evidence| {
+        let (first, last) = (evidence.samples.first()?, evidence.samples.last()?);
+        Some([first.position, last.position])
+    });
     FindingAnswer {
         id: open.id.clone(),
         tag: open.seen.tag.clone(),
@@ -91,7 +98,12 @@ fn answer(open: &Open, state: State, samples_max: usize) -> FindingAnswer {
         severity: open.seen.severity,
         since: open.seen.since,
         state,
-        evidence: EvidenceAnswer { summary: open.seen.summary.clone(), samples, sample_count },
+        evidence: EvidenceAnswer {
+            summary: open.seen.summary.clone(),
+            positions,
+            samples,
+            sample_count,
+        },
         next: open.seen.next.clone(),
         endpoint: open.seen.endpoint.clone(),
         unit_id: match &open.about {
@@ -111,11 +123,17 @@ fn state(deps: &Deps, open: &Open, now: Timestamp) -> State {
     }
 }
 
-/// Finds an open finding by its name.
+/// Finds an open finding by its name, or the worst of a tag or endpoint by theirs.
 fn find(deps: &Deps, id: &str) -> Result<Open, ToolError> {
     let published = deps.findings.published();
-    let found = published.open.iter().find(|open| open.id.eq_ignore_ascii_case(id)).cloned();
-    found.ok_or_else(|| {
+    let by_name = published.open.iter().find(|open| open.id.eq_ignore_ascii_case(id));
+    let is_about = |open: &&Open| {
+        let names = [&open.seen.tag, &open.seen.endpoint];
+        // What is about a tag is not about its endpoint.
+        names.into_iter().flatten().next().is_some_and(|name| name.as_ref() == id)
+    };
+    let found = by_name.or_else(|| published.open.iter().find(is_about));
+    found.cloned().ok_or_else(|| {
         ToolError::new(
             Code::NotFound,
             format!("no finding {:?} is open", sanitize(id, 40)),

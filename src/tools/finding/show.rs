@@ -20,7 +20,7 @@ const POINTS_MAX: usize = 200;
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ShowInput {
-    /// The finding, such as F-1a2b3c4d.
+    /// The finding, such as F-1a2b3c4d, or what it is about: a tag or an endpoint.
     pub id: String,
 }
 
