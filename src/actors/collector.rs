@@ -20,7 +20,7 @@ use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
-use crate::model::{Tag, TagId, TagName};
+use crate::model::{Secret, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
 /// The shutdown as a whole: 5 s are promised, the rest is for the process itself.
@@ -41,6 +41,8 @@ pub struct Setup {
     pub protocols: &'static [Protocol],
     /// Reads an environment variable.
     pub env: fn(&str) -> Option<String>,
+    /// What opens the secret store, where it was given.
+    pub master: Option<Secret>,
 }
 
 /// What the endpoints are.
@@ -183,7 +185,11 @@ impl Deps {
         let reloader = self.reloader.lock().await;
         let root = reloader.as_ref().ok_or_else(|| SetupError::Actors("not started".into()))?;
         let before = self.config.read().clone();
-        let loaded = load(&self.setup).map_err(SetupError::Config)?;
+        // Opening the secret store takes half a second of computing.
+        let setup = self.setup.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&setup)).await;
+        let loaded = loaded.map_err(|error| SetupError::Actors(error.to_string()))?;
+        let loaded = loaded.map_err(SetupError::Config)?;
         let loaded = config::keep_last_good(loaded, &before);
         let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
@@ -229,6 +235,7 @@ fn load(setup: &Setup) -> Result<Config, Vec<Problem>> {
         protocols: setup.protocols,
         env: &|name| (setup.env)(name),
         state_dir: &setup.state_dir,
+        master: setup.master.as_ref(),
     };
     config::load(setup.config.as_deref(), sources)
 }

@@ -79,6 +79,7 @@ impl Deps {
                 plant: Plant::Real,
                 protocols: crate::protocols::PROTOCOLS,
                 env: |_| None,
+                master: None,
             },
         })
     }

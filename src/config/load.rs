@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::node::{At, Kind, Node};
 use super::problem::Desk;
+use super::secret::Keyring;
 use super::section::Section;
 use super::want::{found, shown};
 use super::{Config, Doors, History, LeftOut, Problem, Sources, check, file, toml_tree, yaml_tree};
@@ -46,6 +47,7 @@ pub fn load(path: Option<&Path>, sources: Sources<'_>) -> Result<Config, Vec<Pro
         sources,
         dir,
         desk,
+        keyring: Keyring::new(sources.state_dir, sources.master),
         endpoints: HashMap::new(),
         tags: HashMap::new(),
         was: Vec::new(),
@@ -102,6 +104,7 @@ pub(super) struct Loader<'a> {
     /// What relative paths in the file start from.
     pub(super) dir: PathBuf,
     pub(super) desk: Desk,
+    pub(super) keyring: Keyring<'a>,
     pub(super) endpoints: HashMap<EndpointName, At>,
     pub(super) tags: HashMap<TagName, Place>,
     pub(super) was: Vec<Claim>,

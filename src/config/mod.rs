@@ -13,6 +13,7 @@ mod notation;
 mod password;
 mod problem;
 mod reference;
+pub mod secret;
 mod section;
 mod tag;
 mod tag_table;
@@ -20,18 +21,21 @@ mod tag_table;
 mod tests;
 mod toml_tree;
 mod want;
+mod write;
 mod yaml_tree;
 
 use std::path::{Path, PathBuf};
 
 pub use check::{EndpointCheck, ScanClassCheck, check};
 pub use diff::{Change, LeftOut, diff, keep_last_good};
-pub use file::{find, find_state};
+pub use file::{find, find_home, find_state};
 pub use load::load;
 pub use password::password_env_var;
 pub use problem::{Problem, Severity};
+pub use write::{endpoint_toml, to_toml};
 
 use crate::driver::{EndpointSpec, Protocol};
+use crate::model::Secret;
 
 /// Everything a collector is told.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +89,8 @@ pub struct Sources<'a> {
     pub protocols: &'a [Protocol],
     /// Looks up a variable of the environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// The collector's state directory, passed on to each endpoint.
+    /// The collector's state directory, passed on to each endpoint. The secret store is in it.
     pub state_dir: &'a Path,
+    /// What opens the secret store, where it was given.
+    pub master: Option<&'a Secret>,
 }

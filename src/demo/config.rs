@@ -21,6 +21,7 @@ pub(super) struct Addresses {
     pub(super) modbus: SocketAddr,
     pub(super) mc: SocketAddr,
     pub(super) s7: SocketAddr,
+    pub(super) mtconnect: SocketAddr,
 }
 
 /// Writes the file.
@@ -31,7 +32,7 @@ pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
 }
 
 fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
-    let Addresses { opcua_url, modbus, mc, s7 } = at;
+    let Addresses { opcua_url, modbus, mc, s7, mtconnect } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
     writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
@@ -61,7 +62,11 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     let port = if faults::is_unplugged(faults) { PORT_DEAD } else { s7.port() };
     writeln!(out, "host = \"{}\"\nport = {port}\nslot = 2", s7.ip())?;
     writeln!(out, "scan_ms = 1000")?;
-    tags(out, faults, |place| matches!(place, Place::S7 { .. }))
+    tags(out, faults, |place| matches!(place, Place::S7 { .. }))?;
+    writeln!(out, "\n# The pallet wrapper's MTConnect agent: values come by a stream.")?;
+    writeln!(out, "[[endpoints]]\nname = \"wrapper\"\nprotocol = \"mtconnect\"")?;
+    writeln!(out, "agent_url = \"http://{mtconnect}\"\nscan_ms = 1000")?;
+    tags(out, faults, |place| matches!(place, Place::Item(_)))
 }
 
 fn tags(
@@ -113,6 +118,7 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
             writeln!(out, "ref = \"{device}{number}\"\ntype = \"bool\"")
         }
         Place::S7 { address } => writeln!(out, "ref = \"{address}\""),
+        Place::Item(item) => writeln!(out, "ref = \"{}\"", item.id),
         Place::Bit { unit, table, address } => {
             writeln!(out, "ref = \"{}:{address}\"", table.word())?;
             unit_key(out, unit)?;
@@ -176,6 +182,7 @@ mod tests {
             modbus: "127.0.0.1:1502".parse().unwrap(),
             mc: "127.0.0.1:5007".parse().unwrap(),
             s7: "127.0.0.1:1102".parse().unwrap(),
+            mtconnect: "127.0.0.1:5000".parse().unwrap(),
         };
         toml(&at, faults).parse().unwrap()
     }
@@ -218,6 +225,7 @@ mod tests {
         assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
         assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
         assert_eq!(endpoints[3]["port"].as_integer(), Some(1102));
+        assert_eq!(endpoints[4]["agent_url"].as_str(), Some("http://127.0.0.1:5000"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod faults;
 mod frame;
 mod mc;
 mod modbus;
+mod mtconnect;
+mod mtconnect_xml;
 mod opcua;
 mod plant;
 mod points;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BlockRef, DriverError, RawBlock};
+use super::{Asset, BlockRef, DriverError, ModelDevice, Observations, RawBlock};
 use crate::model::{ConditionEvent, Quality, Timestamp, UnitId, Value, Window};
 
 /// A question for a device. Equal questions under way at once cost one request.
@@ -54,6 +54,17 @@ pub enum Ask {
     },
     /// Asks for the present state of every condition that wants attention.
     Conditions,
+    /// Asks what machines there are and what they report.
+    Model,
+    /// Asks for the newest observation of everything.
+    Current,
+    /// Asks for the newest so many observations that the device keeps.
+    Recent {
+        /// How many.
+        count: u32,
+    },
+    /// Asks for the tools, files and fixtures that the device knows.
+    Assets,
 }
 
 /// One item's reading on demand.
@@ -144,4 +155,10 @@ pub enum Reply {
     History(HistoryPage),
     /// To [`Ask::Conditions`].
     Conditions(Vec<ConditionEvent>),
+    /// To [`Ask::Model`].
+    Model(Vec<ModelDevice>),
+    /// To [`Ask::Current`] and [`Ask::Recent`].
+    Observations(Observations),
+    /// To [`Ask::Assets`].
+    Assets(Vec<Asset>),
 }

@@ -12,6 +12,7 @@ mod batch;
 mod error;
 mod keys;
 mod meter;
+mod observation;
 mod protocol;
 
 use std::sync::Arc;
@@ -26,6 +27,10 @@ pub use batch::{Batch, BlockData, BlockRef, Hearing, RawBlock, Reading};
 pub use error::{DriverError, ErrorKind, Reaction};
 pub use keys::Keys;
 pub use meter::{Meter, MeterReport, Purpose, Toll};
+pub use observation::{
+    Asset, Category, ConditionReport, Level, ModelComponent, ModelDevice, ModelItem, Observation,
+    Observations,
+};
 pub use protocol::{
     Discovery, EndpointSpec, Need, Prompt, Protocol, ScanCost, SettingError, Settings, WireAddress,
 };

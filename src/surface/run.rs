@@ -15,6 +15,7 @@ use super::notify::notify_service_manager;
 use super::state::{Claim, StateDir, StateError};
 use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError};
 use crate::driver::Protocol;
+use crate::model::Secret;
 
 /// The doors stand within this, or something is very wrong with the machine.
 const OPEN_MAX: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub plant: Plant,
     /// The protocols of this build.
     pub protocols: &'static [Protocol],
+    /// What opens the secret store, where it was given.
+    pub master: Option<Secret>,
 }
 
 /// Why a collector did not run.
@@ -89,6 +92,7 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
         plant: options.plant,
         protocols: options.protocols,
         env: |name| std::env::var(name).ok(),
+        master: options.master,
     };
     let serve = |deps| serve_doors(deps, &claim, &attendance);
     let collector = Collector::start(setup, serve).await?;

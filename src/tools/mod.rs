@@ -17,12 +17,14 @@ mod finding;
 mod health;
 mod mc;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod plant_overview;
 mod protocols;
 mod provenance;
 mod roadmap;
 mod s7;
+pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
@@ -66,6 +68,11 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mtconnect::Probe>(),
+    define::<mtconnect::Current>(),
+    define::<mtconnect::Sample>(),
+    define::<mtconnect::Assets>(),
+    define::<mtconnect::OeeSnapshot>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),
@@ -77,6 +84,8 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<setup::Probe>(),
+    define::<setup::Discover>(),
 ];
 
 /// Finds a tool by its MCP name.

@@ -48,7 +48,6 @@ pub(super) struct ProtocolsOutput {
 
 /// Protocols that are planned and not built in yet.
 const PLANNED: &[(&str, &str)] = &[
-    ("mtconnect", "MTConnect"),
     ("mqtt", "MQTT and Sparkplug B"),
     ("ethernetip", "EtherNet/IP"),
     ("ethercat", "EtherCAT"),

@@ -6,6 +6,7 @@
     reason = "a test that panics says where and why"
 )]
 
+mod agent;
 mod bad_input;
 mod certificates;
 mod cli;
@@ -18,10 +19,12 @@ mod doors;
 mod faults;
 mod findings;
 mod golden;
+mod home;
 mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod peer;
 mod plant;
@@ -29,6 +32,7 @@ mod s7;
 mod sdk;
 mod sdk_tools;
 mod serial;
+mod setup;
 mod tidy;
 mod wait;
 mod wire;

@@ -133,6 +133,15 @@ pub(crate) fn mc_sim(fault: &str) -> Peer {
     })
 }
 
+/// The PyPI package's agent: device CNC1, no namespace, no sequence numbers, no streams.
+pub(crate) fn mtconnect_agent() -> Peer {
+    Peer::on_free_port("mtconnect", |port| {
+        let mut words = python("mtc", "mtc_pyagent.py");
+        words.push(port.to_string());
+        words
+    })
+}
+
 /// asyncua at `/tree`, with the nodes of a plan as `opcua_tree_server.py` reads it.
 pub(crate) fn opcua_tree(plan: &serde_json::Value) -> Peer {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -273,8 +282,9 @@ mod tests {
 
     #[test]
     fn every_server_starts() {
-        for peer in [pymodbus(), modbus_serial(), asyncua(), node_opcua(), snap7(), mc_sim("none")]
-        {
+        let bus = [pymodbus(), modbus_serial(), asyncua(), node_opcua()];
+        let controllers = [snap7(), mc_sim("none"), mtconnect_agent()];
+        for peer in bus.into_iter().chain(controllers) {
             assert!(std::net::TcpStream::connect(("127.0.0.1", peer.port)).is_ok());
         }
         assert!(pymodbus_rtu().near.exists());

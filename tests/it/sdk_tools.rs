@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::agent::{Agent, xml};
 use crate::collector::{Collector, good_tags};
 use crate::golden::matches;
 use crate::peer;
@@ -55,6 +56,7 @@ fn unknown() -> Value {
 
 /// The tools of the controllers' own protocols.
 fn controllers() -> Vec<Case> {
+    let at = |endpoint: &str| json!({"endpoint": endpoint});
     vec![
         ("s7_cpu_info", json!({}), "/slot", json!(1), unknown()),
         (
@@ -88,6 +90,11 @@ fn controllers() -> Vec<Case> {
             json!(-5),
             json!({"word_devices": 7}),
         ),
+        ("mtconnect_probe", at("cnc"), "/devices/0/name", json!("CNC1"), json!({"limit": 0})),
+        ("mtconnect_current", at("cnc"), "/truncated", json!(false), unknown()),
+        ("mtconnect_sample", at("cnc"), "/requested_count", json!(100), json!({"count": "x"})),
+        ("mtconnect_assets", at("store"), "/assets/0/asset_id", json!("T1"), at("nowhere")),
+        ("mtconnect_oee_snapshot", at("cnc"), "/device", json!("CNC1"), unknown()),
         ("ethernetip_status", json!({}), "/implemented", json!(false), unknown()),
         ("ethercat_status", json!({}), "/implemented", json!(false), unknown()),
     ]
@@ -159,7 +166,14 @@ fn tags() -> Vec<Case> {
 async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
     let (s7, mc) = (peer::snap7(), peer::mc_sim("none"));
+    let cnc = peer::mtconnect_agent();
+    // The other author's agent has no assets.
+    let tool = "<CuttingTool assetId='T1' timestamp='2026-01-01T00:00:00Z'/>";
+    let store = format!("<MTConnectAssets><Header/><Assets>{tool}</Assets></MTConnectAssets>");
+    let store = Agent::start(move |_| xml(&store)).await;
     let config = plant(&[
+        Endpoint::mtconnect("cnc", cnc.port),
+        Endpoint::mtconnect("store", store.port),
         Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", "").tag(
             "ghost",
             "holding:9999",

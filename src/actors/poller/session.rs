@@ -141,6 +141,9 @@ impl PollerState {
         } else {
             conditions.for_each(|event| self.cache.put_condition(self.link.name(), event));
         }
+        if let Some(current) = self.batch.current.take() {
+            self.cache.put_current(self.link.name(), current);
+        }
         if let Some(hearing) = self.batch.hearing {
             self.link.publish(|report| report.hearing = hearing);
         }

@@ -82,6 +82,7 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
             exit_idle: None,
             plant: Plant::Demo,
             protocols: PROTOCOLS,
+            master: None,
         };
         let ended = run::host(options).await.map_err(|error| error.to_string());
         plant.stop().await;

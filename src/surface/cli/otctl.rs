@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::certificate::{self, Terminal};
 use super::client::Session;
+use super::discover::{self, Discovery, discover};
 use super::exit::{Exit, Failure, judge};
 use super::refused::refused;
 use super::tail::tail;
@@ -78,6 +79,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
                 .arg(Arg::new("pattern").required(true).help("Tags, such as site/line1/**"))
                 .arg(Arg::new("polls").long("polls").hide(true).value_parser(value_parser!(u32))),
         )
+        .subcommand(discover::command())
         .subcommand(
             Command::new("why")
                 .about("Says why a tag is as it is: every step of its way, the first broken one")
@@ -251,6 +253,11 @@ enum Asked {
     Watch {
         arguments: Map<String, Value>,
     },
+    Discover {
+        what: Discovery,
+        /// How long each page may take.
+        within: Duration,
+    },
 }
 
 impl Asked {
@@ -295,6 +302,10 @@ async fn answered(
             let session = Session::open(state, Audience::Everyone).await?;
             tail(&session, &pattern, output, polls).await.map(|()| None)
         }
+        Asked::Discover { what, within } => {
+            let session = Session::open(state, Audience::OperatorsOnly).await?;
+            discover(&session, &what, within + SPARE).await.map(Some)
+        }
         Asked::Trust { fingerprint } => {
             let terminal = Terminal::open()?;
             let session = Session::open(state, Audience::OperatorsOnly).await?;
@@ -319,6 +330,11 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         "plot" => {
             let text = |name: &str| rest.get_one::<String>(name).cloned().unwrap_or_default();
             Ok(Asked::Plot { tag: text("tag"), since: text("since") })
+    },
+        "discover" => {
+            let tool = tools.iter().find(|tool| tool.name == discover::TOOL);
+            let within = tool.map_or(SPARE, |tool| (tool.allowance)(&json!({})));
+            Ok(Asked::Discover { what: discover::parse(rest), within })
         }
         "call" => {
             let name = rest.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
@@ -389,8 +405,6 @@ fn object(value: Value) -> Option<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::surface::testing::TEST_TOOLS;
 

@@ -2,6 +2,7 @@
 
 mod diagnose;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod operators;
 mod s7;
