@@ -9,4 +9,5 @@ mod exit;
 mod nouns;
 pub mod otctl;
 mod refused;
+mod replay;
 mod tail;

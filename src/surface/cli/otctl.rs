@@ -13,6 +13,7 @@ use super::client::Session;
 use super::exit::{Exit, Failure, judge};
 use super::nouns;
 use super::refused::refused;
+use super::replay;
 use super::tail::tail;
 use crate::surface::nearest::nearest;
 use crate::surface::render::{Look, Output, Reader, render};
@@ -107,7 +108,10 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         };
         nouns.insert(at.unwrap_or(nouns.len()), (name.noun, noun.subcommand(verb)));
     }
-    for (_, noun) in nouns {
+    for (name, mut noun) in nouns {
+        if name == replay::NOUN {
+            noun = noun.subcommand(replay::command());
+        }
         // A noun whose verbs are all other names is itself one.
         let is_other = noun.get_subcommands().all(Command::is_hide_set);
         root = root.subcommand(noun.hide(is_other));
@@ -145,6 +149,10 @@ fn names_of(tool: &'static ToolDef) -> Vec<Name> {
 
 fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let asked = asked(TOOLS, matches)?;
+    if let Asked::Replay(question) = &asked {
+        let report = render(&replay::run(question)?, output, Look::of_stdout(), &Reader::here());
+        return write(report.as_bytes()).map(|()| Exit::Fine);
+    }
     let wants_der = output == Output::Table && asked.wants_der();
     if wants_der {
         certificate::refuse_terminal()?;
@@ -172,15 +180,19 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
         true => certificate::der(&answer)?,
         false => render(&answer, output, Look::of_stdout(), &Reader::here()).into_bytes(),
     };
-    match io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(Failure::new(Exit::Usage, format!("stdout: {error}"))
-                .hint("is the disk full, or the file closed?"));
-        }
-        _ => {}
-    }
+    write(&bytes)?;
     let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
     Ok(judge(&answer, &words.cloned().collect::<Vec<_>>()))
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Usage, format!("stdout: {error}"))
+                .hint("is the disk full, or the file closed?"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn interrupted() -> Failure {
@@ -205,6 +217,8 @@ enum Asked {
     Trust {
         fingerprint: String,
     },
+    /// Labelled files are played here; no collector is asked.
+    Replay(replay::Question),
 }
 
 impl Asked {
@@ -234,6 +248,7 @@ async fn answered(
             let session = Session::open(state, Audience::OperatorsOnly).await?;
             certificate::trust(&session, &fingerprint, terminal).await.map(Some)
         }
+        Asked::Replay(question) => replay::run(&question).map(Some),
     }
 }
 
@@ -261,6 +276,9 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         }
         noun => {
             let (verb, rest) = rest.subcommand().ok_or_else(|| usage("no verb".into()))?;
+            if (noun, verb) == (replay::NOUN, replay::VERB) {
+                return Ok(Asked::Replay(replay::question(rest)));
+            }
             let mut names = tools.iter().flat_map(names_of);
             let found = names.find(|name| name.noun == noun && name.verb == verb);
             let tool = found.ok_or_else(|| usage(format!("no command {noun} {verb}")))?.tool;
