@@ -9,10 +9,5 @@ pub mod s7;
 use crate::driver::Protocol;
 
 /// Every protocol this collector speaks.
-pub const PROTOCOLS: &[Protocol] = &[
-    opcua::PROTOCOL,
-    modbus::PROTOCOL,
-    s7::PROTOCOL,
-    mc::PROTOCOL,
-    mtconnect::PROTOCOL,
-];
+pub const PROTOCOLS: &[Protocol] =
+    &[opcua::PROTOCOL, modbus::PROTOCOL, s7::PROTOCOL, mc::PROTOCOL, mtconnect::PROTOCOL];

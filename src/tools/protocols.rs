@@ -47,11 +47,8 @@ pub(super) struct ProtocolsOutput {
 }
 
 /// Protocols that are planned and not built in yet.
-const PLANNED: &[(&str, &str)] = &[
-    ("mqtt", "MQTT and Sparkplug B"),
-    ("ethernetip", "EtherNet/IP"),
-    ("ethercat", "EtherCAT"),
-];
+const PLANNED: &[(&str, &str)] =
+    &[("mqtt", "MQTT and Sparkplug B"), ("ethernetip", "EtherNet/IP"), ("ethercat", "EtherCAT")];
 
 /// The tool.
 pub(super) struct Protocols;

@@ -40,8 +40,7 @@ impl Memory {
             | Place::McWords { .. }
             | Place::McBit { .. }
             | Place::S7 { .. }
-            | Place::Item(_) => {
-            }
+            | Place::Item(_) => {}
             Place::Bit { unit, table, address } => {
                 self.cells.insert((unit, table, address), u16::from(*value == Value::Bool(true)));
             }

@@ -205,13 +205,8 @@ impl Table {
 
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
-    let machines = [
-        filler::POINTS,
-        registers::POINTS,
-        capper::POINTS,
-        palletiser::POINTS,
-        wrapper::POINTS,
-    ];
+    let machines =
+        [filler::POINTS, registers::POINTS, capper::POINTS, palletiser::POINTS, wrapper::POINTS];
     nodes::POINTS.iter().chain(machines.into_iter().flatten())
 }
 

@@ -50,6 +50,10 @@ fn judge(subject: &Subject<'_>, digits: f64) -> Judgement {
     if !texture.is_restless() {
         return Judgement::NotEvaluated("the signal has no noise of its own: it may rest");
     }
+    let range = subject.tag.and_then(super::saturation::range);
+    if range.is_some_and(|(low, high)| last <= low || last >= high) {
+        return Judgement::NotEvaluated("it stands at an end of its range: see saturation");
+    }
     if rests_at_zero(before, last) {
         return Judgement::NotEvaluated("it rests at zero, the end of its range");
     }

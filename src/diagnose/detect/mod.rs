@@ -1,13 +1,24 @@
 //! Detectors that judge a tag by one window of its history: what it was like before, and what
 //! its neighbours did meanwhile.
 
+mod counter;
+mod drift;
 mod flatline;
 mod freshness;
+mod hampel;
+mod heartbeat;
+mod noise;
+mod oscillation;
+mod quality;
+mod quantisation;
+mod saturation;
 mod signal;
+mod spike;
 #[cfg(test)]
 mod testing;
 mod texture;
 
+pub use hampel::{HAMPEL_SIDE, Local, hampel};
 pub use signal::{Kind, Newest, SAMPLES_MAX, Signal};
 
 use super::finding::{Evidence, Finding, Judgement, Severity, Verdict};
@@ -49,7 +60,19 @@ pub struct Detector {
 }
 
 /// Every detector over a window.
-pub const DETECTORS: &[Detector] = &[freshness::FRESHNESS, flatline::FLATLINE];
+pub const DETECTORS: &[Detector] = &[
+    quality::QUALITY,
+    freshness::FRESHNESS,
+    heartbeat::HEARTBEAT,
+    flatline::FLATLINE,
+    saturation::SATURATION,
+    drift::DRIFT,
+    oscillation::OSCILLATION,
+    noise::NOISE,
+    quantisation::QUANTISATION,
+    counter::COUNTER,
+    spike::SPIKE,
+];
 
 /// Finds a detector by its name.
 #[must_use]

@@ -55,6 +55,8 @@ pub struct Signal {
     pub newest: Option<Newest>,
     /// Since when all samples have been Bad; `None` where the newest is not.
     pub bad_since: Option<Timestamp>,
+    /// Where each Bad sample stands that came since then.
+    bad: Vec<EvidenceSample>,
     /// When the value last changed; `None` where it never did in the window.
     pub changed: Option<Timestamp>,
     /// What kind of signal it is.
@@ -80,6 +82,7 @@ impl Signal {
             arrivals: Vec::with_capacity(order.len()),
             newest: None,
             bad_since: None,
+            bad: Vec::new(),
             changed: None,
             kind: Kind::Unknown,
             lost: window.lost,
@@ -105,9 +108,11 @@ impl Signal {
             signal.arrivals.push(received);
             if quality.is_bad() {
                 signal.bad_since.get_or_insert(received);
+                signal.bad.push(EvidenceSample { position, received_ts: received });
                 continue;
             }
             signal.bad_since = None;
+            signal.bad.clear();
             if before.is_some_and(|before| before != value) {
                 signal.changed = Some(received);
             }
@@ -124,6 +129,11 @@ impl Signal {
             () => kind(&signal.numbers),
         };
         signal
+    }
+
+    /// Names the Bad samples that came last as evidence.
+    pub(super) fn bad_samples(&self) -> Vec<EvidenceSample> {
+        self.bad.clone()
     }
 
     /// Names usable numbers as evidence.

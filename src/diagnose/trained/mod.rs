@@ -4,6 +4,7 @@
 mod drift;
 mod level;
 mod noise;
+mod period;
 mod spike;
 mod three_sigma;
 
@@ -50,7 +51,7 @@ pub const TRAINED: &[TrainedKind] = &[
         name: "level",
         finds: "a mean that has left its usual band",
         usual: 6.0,
-        settings: &[3.0, 4.0, 5.0, 6.0, 8.0],
+        settings: &[3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 30.0],
         learn: |values, k| Ok(Box::new(Level::learn(values, k)?)),
     },
     TrainedKind {

@@ -17,6 +17,7 @@ mod nouns;
 pub mod otctl;
 mod plot;
 mod refused;
+mod replay;
 mod secret;
 mod tail;
 mod talk;

@@ -13,6 +13,7 @@ use super::client::Session;
 use super::discover::{self, Discovery, discover};
 use super::exit::{Exit, Failure, judge};
 use super::refused::refused;
+use super::replay;
 use super::tail::tail;
 use super::{finding, nouns, plot};
 use crate::surface::nearest::nearest;
@@ -85,19 +86,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
                 .about("Says why a tag is as it is: every step of its way, the first broken one")
                 .arg(Arg::new("tag").required(true).help("Its name")),
         )
-        .subcommand(
-            Command::new("plot")
-                .about("Draws a tag's history, with its limits, gaps and Bad stretches")
-                .arg(Arg::new("tag").required(true).help("Its name"))
-                .arg(
-                    Arg::new("since")
-                        .long("since")
-                        .value_name("SPAN")
-                        .allow_hyphen_values(true)
-                        .default_value("1h")
-                        .help("From: 15m, 1h, 7d, or RFC 3339"),
-                ),
-        )
+        .subcommand(plot::command())
         .subcommand(
             Command::new("call")
                 .about("Calls any tool by its name, with JSON arguments")
@@ -128,7 +117,10 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         };
         nouns.insert(at.unwrap_or(nouns.len()), (name.noun, noun.subcommand(verb)));
     }
-    for (_, noun) in nouns {
+    for (name, mut noun) in nouns {
+        if name == replay::NOUN {
+            noun = noun.subcommand(replay::command());
+        }
         // A noun whose verbs are all other names is itself one.
         let is_other = noun.get_subcommands().all(Command::is_hide_set);
         root = root.subcommand(noun.hide(is_other));
@@ -166,6 +158,10 @@ fn names_of(tool: &'static ToolDef) -> Vec<Name> {
 
 fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let asked = asked(TOOLS, matches)?;
+    if let Asked::Replay(question) = &asked {
+        let report = render(&replay::run(question)?, output, Look::of_stdout(), &Reader::here());
+        return write(report.as_bytes()).map(|()| Exit::Fine);
+    }
     let wants_der = output == Output::Table && asked.wants_der();
     if wants_der {
         certificate::refuse_terminal()?;
@@ -194,13 +190,7 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
         true => certificate::der(&answer)?,
         false => written(&answer, shape, output).into_bytes(),
     };
-    match io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(Failure::new(Exit::Usage, format!("stdout: {error}"))
-                .hint("is the disk full, or the file closed?"));
-        }
-        _ => {}
-    }
+    write(&bytes)?;
     let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
     Ok(judge(&answer, &words.cloned().collect::<Vec<_>>()))
 }
@@ -221,6 +211,16 @@ fn written(answer: &Value, shape: Shape, output: Output) -> String {
         Shape::Finding => finding::page(answer, output, look, &reader),
     };
     page.unwrap_or_else(|| render(answer, output, look, &reader))
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Usage, format!("stdout: {error}"))
+                .hint("is the disk full, or the file closed?"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn interrupted() -> Failure {
@@ -258,6 +258,8 @@ enum Asked {
         /// How long each page may take.
         within: Duration,
     },
+    /// Labelled files are played here; no collector is asked.
+    Replay(replay::Question),
 }
 
 impl Asked {
@@ -311,6 +313,7 @@ async fn answered(
             let session = Session::open(state, Audience::OperatorsOnly).await?;
             certificate::trust(&session, &fingerprint, terminal).await.map(Some)
         }
+        Asked::Replay(question) => replay::run(&question).map(Some),
     }
 }
 
@@ -330,7 +333,7 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         "plot" => {
             let text = |name: &str| rest.get_one::<String>(name).cloned().unwrap_or_default();
             Ok(Asked::Plot { tag: text("tag"), since: text("since") })
-    },
+        }
         "discover" => {
             let tool = tools.iter().find(|tool| tool.name == discover::TOOL);
             let within = tool.map_or(SPARE, |tool| (tool.allowance)(&json!({})));
@@ -351,6 +354,9 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         }
         noun => {
             let (verb, rest) = rest.subcommand().ok_or_else(|| usage("no verb".into()))?;
+            if (noun, verb) == (replay::NOUN, replay::VERB) {
+                return Ok(Asked::Replay(replay::question(rest)));
+            }
             let mut names = tools.iter().flat_map(names_of);
             let found = names.find(|name| name.noun == noun && name.verb == verb);
             let tool = found.ok_or_else(|| usage(format!("no command {noun} {verb}")))?.tool;

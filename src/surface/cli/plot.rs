@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::{Arg, Command};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,21 @@ const SPARK_ACROSS: usize = 16;
 const SPARK_SINCE: &str = "-10m";
 /// Items that get a sparkline: a screen.
 const SPARKS_MAX: usize = 60;
+
+/// Makes the command.
+pub(super) fn command() -> Command {
+    Command::new("plot")
+        .about("Draws a tag's history, with its limits, gaps and Bad stretches")
+        .arg(Arg::new("tag").required(true).help("Its name"))
+        .arg(
+            Arg::new("since")
+                .long("since")
+                .value_name("SPAN")
+                .allow_hyphen_values(true)
+                .default_value("1h")
+                .help("From: 15m, 1h, 7d, or RFC 3339"),
+        )
+}
 
 /// Gives a tag's history for a plot.
 pub(super) async fn history(session: &Session, tag: &str, since: &str) -> Result<Value, Failure> {
