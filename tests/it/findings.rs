@@ -51,7 +51,9 @@ impl Demo {
         let home = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ot-aiops"));
         command.arg("demo").arg("--state").arg(home.path().join("state"));
-        faults.iter().for_each(|fault| drop(command.args(["--fault", fault])));
+        for fault in faults {
+            command.args(["--fault", fault]);
+        }
         let log = std::fs::File::create(home.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.env("HOME", home.path()).kill_on_drop(true).spawn().unwrap();

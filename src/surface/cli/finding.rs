@@ -25,6 +25,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Findings of one page.
 const PAGE: u32 = 80;
 
+/// Makes the short form of `tag_why`.
+pub(super) fn why_command() -> Command {
+    Command::new("why")
+        .about("Says why a tag is as it is: every step of its way, the first broken one")
+        .arg(Arg::new("tag").required(true).help("Its name"))
+}
+
 /// Adds the arguments of the tool that lists, and the one that follows it.
 pub(super) fn list_arguments(command: Command) -> Command {
     let tool = TOOLS.iter().find(|tool| tool.name == LIST);

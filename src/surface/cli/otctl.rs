@@ -81,11 +81,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
                 .arg(Arg::new("polls").long("polls").hide(true).value_parser(value_parser!(u32))),
         )
         .subcommand(discover::command())
-        .subcommand(
-            Command::new("why")
-                .about("Says why a tag is as it is: every step of its way, the first broken one")
-                .arg(Arg::new("tag").required(true).help("Its name")),
-        )
+        .subcommand(finding::why_command())
         .subcommand(plot::command())
         .subcommand(
             Command::new("call")
