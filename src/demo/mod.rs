@@ -11,6 +11,7 @@ mod faults;
 mod frame;
 mod mc;
 mod modbus;
+mod mqtt;
 mod mtconnect;
 mod mtconnect_xml;
 mod opcua;

@@ -3,6 +3,7 @@
 pub mod dial;
 pub mod exchange;
 pub mod journal;
+pub mod mqtt;
 #[cfg(feature = "writes")]
 pub mod registers;
 pub mod words;

@@ -17,6 +17,7 @@ mod finding;
 mod health;
 mod mc;
 mod modbus;
+mod mqtt;
 mod mtconnect;
 mod opcua;
 mod plant_overview;
@@ -73,6 +74,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<mtconnect::Sample>(),
     define::<mtconnect::Assets>(),
     define::<mtconnect::OeeSnapshot>(),
+    define::<mqtt::ReadTopic>(),
+    define::<mqtt::SubscribeSample>(),
+    define::<mqtt::NodeList>(),
+    define::<mqtt::UnsBrowse>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),

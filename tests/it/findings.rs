@@ -15,11 +15,20 @@ use crate::wait::eventually;
 use crate::wire::Client;
 
 /// Waits until exactly so many findings are open, and gives them.
-pub(crate) async fn open(client: &Client, count: usize) -> Vec<Value> {
+async fn open(client: &Client, count: usize) -> Vec<Value> {
     eventually(&format!("{count} findings are open"), async || {
         let list = client.call("finding_list", json!({})).await.good();
         let findings = list["findings"].as_array().unwrap().clone();
         (findings.len() == count).then_some(findings)
+    })
+    .await
+}
+
+/// Waits until something is found wrong with a tag or an endpoint.
+pub(crate) async fn found(client: &Client, about: &str) -> Value {
+    eventually(&format!("something is wrong with {about}"), async || {
+        let list = client.call("finding_list", json!({"about": about})).await.good();
+        list["findings"].get(0).cloned()
     })
     .await
 }

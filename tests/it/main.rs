@@ -8,6 +8,7 @@
 
 mod agent;
 mod bad_input;
+mod broker;
 mod certificates;
 mod cli;
 mod collector;
@@ -24,6 +25,7 @@ mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mqtt;
 mod mtconnect;
 mod opcua;
 mod peer;

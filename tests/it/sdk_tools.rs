@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, xml};
+use crate::broker::Broker;
 use crate::collector::{Collector, good_tags};
 use crate::golden::matches;
 use crate::peer;
@@ -57,6 +58,7 @@ fn unknown() -> Value {
 /// The tools of the controllers' own protocols.
 fn controllers() -> Vec<Case> {
     let at = |endpoint: &str| json!({"endpoint": endpoint});
+    let no_room = json!({"endpoint": "cnc", "limit": 0});
     vec![
         ("s7_cpu_info", json!({}), "/slot", json!(1), unknown()),
         (
@@ -90,11 +92,33 @@ fn controllers() -> Vec<Case> {
             json!(-5),
             json!({"word_devices": 7}),
         ),
-        ("mtconnect_probe", at("cnc"), "/devices/0/name", json!("CNC1"), json!({"limit": 0})),
+        ("mtconnect_probe", at("cnc"), "/devices/0/name", json!("CNC1"), no_room),
         ("mtconnect_current", at("cnc"), "/truncated", json!(false), unknown()),
         ("mtconnect_sample", at("cnc"), "/requested_count", json!(100), json!({"count": "x"})),
         ("mtconnect_assets", at("store"), "/assets/0/asset_id", json!("T1"), at("nowhere")),
         ("mtconnect_oee_snapshot", at("cnc"), "/device", json!("CNC1"), unknown()),
+        (
+            "mqtt_read_topic",
+            json!({"topic": "site/t", "count": 1, "timeout_s": 5}),
+            "/messages/0/payload/text",
+            json!("23.5"),
+            json!({"topic": "a/#/b"}),
+        ),
+        (
+            "sparkplug_subscribe_sample",
+            json!({"topic": "spBv1.0/G/NBIRTH/E", "count": 1, "timeout_s": 5}),
+            "/samples/0/sparkplug/group_id",
+            json!("G"),
+            json!({"count": "x"}),
+        ),
+        ("sparkplug_node_list", json!({"timeout_s": 1}), "/node_count", json!(1), unknown()),
+        (
+            "uns_browse",
+            json!({"topic": "site/#", "timeout_s": 1}),
+            "/topics/0",
+            json!("site/t"),
+            json!({"topic": "#/a"}),
+        ),
         ("ethernetip_status", json!({}), "/implemented", json!(false), unknown()),
         ("ethercat_status", json!({}), "/implemented", json!(false), unknown()),
     ]
@@ -121,7 +145,7 @@ fn tags() -> Vec<Case> {
             json!({"wait_ms": 99_999_999}),
         ),
         ("tag_why", json!({"tag": "nine"}), "/verdict", json!("ok"), json!({"tag": 7})),
-        ("finding_list", json!({}), "/total", json!(1), json!({"limit": 0})),
+        ("finding_list", json!({"about": "ghost"}), "/total", json!(1), json!({"limit": 0})),
         (
             "finding_show",
             json!({"id": "ghost"}),
@@ -171,6 +195,10 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let tool = "<CuttingTool assetId='T1' timestamp='2026-01-01T00:00:00Z'/>";
     let store = format!("<MTConnectAssets><Header/><Assets>{tool}</Assets></MTConnectAssets>");
     let store = Agent::start(move |_| xml(&store)).await;
+    let broker = Broker::start();
+    broker.publish("site/t", b"23.5", &["-r"]).await;
+    // A birth is not kept by nodes of the field; here it waits for whoever comes.
+    broker.publish("spBv1.0/G/NBIRTH/E", &[24, 0], &["-r"]).await;
     let config = plant(&[
         Endpoint::mtconnect("cnc", cnc.port),
         Endpoint::mtconnect("store", store.port),
@@ -182,10 +210,11 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
+        broker.endpoint("uns").with("topic = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
     ]);
     let collector = Collector::start(&config).await;
-    good_tags(&collector.agent().await, &["nine"]).await;
-    crate::findings::open(&collector.agent().await, 1).await;
+    good_tags(&collector.agent().await, &["nine", "t"]).await;
+    crate::findings::found(&collector.agent().await, "ghost").await;
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;
