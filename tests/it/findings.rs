@@ -105,7 +105,7 @@ async fn the_demos_faults_are_found_and_nothing_else_and_why_names_each() {
     );
     let down = becomes(&client, "demo/line1/palletiser/speed", "endpoint_down").await;
     assert_eq!(down["broken"], "connection", "{down}");
-    assert_eq!(down["next"], "otctl endpoint status --endpoint palletiser");
+    assert_eq!(down["next"], "otctl endpoint status palletiser");
     // Three findings come before the unit dies after half a minute.
     open(&client, 3).await;
     let dead = becomes(&client, "demo/line1/packer/cases", "unit_dead").await;

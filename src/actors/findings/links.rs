@@ -84,7 +84,7 @@ impl Watch {
         let summary = format!("{} samples were lost in queues on the way in", loss.samples);
         let seen = Seen {
             severity: Severity::Medium,
-            next: format!("otctl endpoint status --endpoint {name}"),
+            next: format!("otctl endpoint status {name}"),
             ..of_endpoint(link, loss.at, summary)
         };
         book.found(Verdict::QueueFull, about, seen, now);
@@ -143,7 +143,7 @@ fn of_endpoint(link: &Link, since: Timestamp, summary: String) -> Seen {
         evidence: None,
         window: None,
         suppresses: 0,
-        next: format!("otctl endpoint status --endpoint {}", link.name()),
+        next: format!("otctl endpoint status {}", link.name()),
     }
 }
 

@@ -86,7 +86,7 @@ fn a_link_that_is_down_is_the_first_step_that_fails_and_hides_those_behind() {
         (found.evidence.as_str(), found.hint.as_str()),
         ("plc:502 refused the connection", "do this")
     );
-    assert_eq!(found.next, "otctl endpoint status --endpoint plc");
+    assert_eq!(found.next, "otctl endpoint status plc");
     assert_eq!(state(&found, TraceHop::Endpoint), HopState::Ok);
     assert_eq!(state(&found, TraceHop::Item), HopState::Unknown);
     assert_eq!(state(&found, TraceHop::Store), HopState::Ok);

@@ -372,7 +372,7 @@ fn next(verdict: WhyVerdict, facts: &TraceFacts<'_>, tag: &str) -> String {
             "otctl status".to_owned()
         }
         WhyVerdict::Ok => format!("otctl tail {tag}"),
-        _ => format!("otctl endpoint status --endpoint {endpoint}"),
+        _ => format!("otctl endpoint status {endpoint}"),
     }
 }
 
