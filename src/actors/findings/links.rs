@@ -151,7 +151,9 @@ fn of_endpoint(link: &Link, since: Timestamp, summary: String) -> Seen {
 fn down(link: &Link, report: &LinkReport, book: &mut Book, now: Timestamp) -> bool {
     let about = About::Endpoint(link.name().clone());
     let verdicts = [Verdict::EndpointDown, Verdict::CertificateRejected];
-    let Some(fault) = present_fault(report) else {
+    // Where nothing is scanned, a failed call is the caller's to hear of.
+    let fault = present_fault(report).filter(|_| !link.spec.tags.is_empty());
+    let Some(fault) = fault else {
         // While it connects nothing is known.
         if report.state != LinkState::Connecting {
             verdicts.iter().for_each(|verdict| book.absent(*verdict, &about, now));

@@ -1,7 +1,7 @@
 //! The operator's desk: the state of every alarm, and a bounded journal of what changed
 //! (ISA-18.2, the state transition diagram of clause 6).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::crossing::LimitAlarm;
@@ -131,11 +131,12 @@ impl AlarmDesk {
                 self.note(AlarmEvent { source, priority, at: Some(when), change, is_stated: true });
             }
         }
-        let is_now = |id: &ConditionId| now.iter().any(|c| c.id == *id && c.active.is_some());
+        let stated = now.iter().filter(|c| c.active.is_some());
+        let is_now: HashSet<&ConditionId> = stated.map(|c| &c.id).collect();
         let gone: Vec<_> = self
             .conditions
             .iter()
-            .filter(|((of, id), _)| of == endpoint && !is_now(id))
+            .filter(|((of, id), _)| of == endpoint && !is_now.contains(id))
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
@@ -158,8 +159,11 @@ impl AlarmDesk {
     /// Gives the times of the activations of a stretch, in order.
     #[must_use]
     pub fn activations(&self, since: Timestamp, until: Timestamp) -> Vec<Timestamp> {
-        let events = self.events(since, until).into_iter();
-        events.filter(|event| event.change == Change::Active).filter_map(|event| event.at).collect()
+        let active = self.journal.iter().filter(|event| event.change == Change::Active);
+        let times = active.filter_map(|event| event.at);
+        let mut times: Vec<Timestamp> = times.filter(|at| (since..until).contains(at)).collect();
+        times.sort_unstable();
+        times
     }
 
     /// Gives since when limits have been watched; `None` where none are.
