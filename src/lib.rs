@@ -10,7 +10,7 @@
 //! | F6 | `bin` |
 //! | F5 | `surface` |
 //! | F4 | `tools` |
-//! | F3 | `actors`, `demo` |
+//! | F3 | `actors`, `demo`, `replay` |
 //! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config`, `govern`, `ledger` |
 //! | F1.5 | `driver` |
 //! | F1 | `gate`, `clock`, `net`, `plan` |
@@ -31,6 +31,7 @@ pub mod model;
 pub mod net;
 pub mod plan;
 pub mod protocols;
+pub mod replay;
 pub mod store;
 pub mod surface;
 pub mod tools;

@@ -13,6 +13,7 @@ use super::deps::{Deps, Inner};
 use super::directory::Directory;
 use super::doors::ServeDoors;
 use super::endpoints::EndpointsArgs;
+use super::findings::FindingsArgs;
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
 use super::writes::{Cause, Desk};
@@ -142,6 +143,7 @@ impl Collector {
             desk,
             directory: Arc::new(Directory::default()),
             historian,
+            findings: Arc::default(),
             config: parking_lot::RwLock::new(Arc::new(loaded)),
             breaker: Breaker::default(),
             started: clock::now(),
@@ -162,6 +164,12 @@ impl Collector {
                 directory: deps.directory.clone(),
             },
             command: deps.clone(),
+            findings: FindingsArgs {
+                cache: deps.cache.clone(),
+                directory: deps.directory.clone(),
+                historian: deps.historian.clone(),
+                face: deps.findings.clone(),
+            },
             doors: doors(deps.clone()),
         };
         let (root, _) = Actor::spawn(None, Root, args)

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
+use super::findings::FindingsFace;
 use super::historian::HistorianFace;
 use super::sight::Sight;
 use super::writes::Desk;
@@ -18,6 +19,9 @@ use crate::govern::breaker::Breaker;
 use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
+
+/// Findings at their resource: finding_list has pages.
+const RESOURCE_FINDINGS_MAX: usize = 100;
 
 /// What a tool may reach. Cloning it is cheap.
 #[derive(Clone)]
@@ -41,6 +45,8 @@ pub struct Inner {
     pub directory: Arc<Directory>,
     /// How the historian does.
     pub historian: Arc<HistorianFace>,
+    /// What is wrong, and the alarms.
+    pub findings: Arc<FindingsFace>,
     /// The configuration as it runs.
     pub config: RwLock<Arc<Config>>,
     /// Where everything was found.
@@ -91,6 +97,7 @@ impl Deps {
             desk: Desk::default(),
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
+            findings: Arc::default(),
             config: RwLock::default(),
             breaker: Breaker::default(),
             started: clock::now(),
@@ -141,6 +148,33 @@ impl Deps {
     #[must_use]
     pub fn endpoint_names(&self) -> Vec<String> {
         self.directory.endpoints().into_iter().map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Gives what stands at the resource of the findings: the open ones, without what moves by
+    /// itself.
+    #[must_use]
+    pub fn findings_resource(&self) -> serde_json::Value {
+        let (published, now) = (self.findings.published(), clock::now());
+        let is_shown =
+            |open: &&super::Open| !open.is_suppressed && self.findings.shelf(open, now).is_none();
+        let shown: Vec<_> = published
+            .open
+            .iter()
+            .filter(is_shown)
+            .map(|open| {
+                json!({
+                    "id": open.id,
+                    "tag": open.seen.tag,
+                    "endpoint": open.seen.endpoint,
+                    "verdict": open.verdict,
+                    "severity": open.seen.severity,
+                    "since": open.seen.since,
+                })
+            })
+            .collect();
+        let total = shown.len();
+        let first: Vec<_> = shown.into_iter().take(RESOURCE_FINDINGS_MAX).collect();
+        json!({"findings": first, "total": total})
     }
 
     /// Gives what stands at the resource of a tag.

@@ -10,6 +10,7 @@ mod directory;
 mod doors;
 mod endpoints;
 mod errand;
+mod findings;
 mod historian;
 mod ledger;
 mod link;
@@ -25,6 +26,10 @@ pub use collector::{Budgets, Collector, Plant, Pulse, Reloaded, Setup, SetupErro
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
+pub use findings::{
+    About, FindingsFace, Judged, Loss, OPEN_MAX, Open, Published, Round, Seen, Shelf, Turn,
+};
+pub(crate) use findings::{WINDOW, confirmed, is_silence, neighbours_of, present_fault};
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};

@@ -14,6 +14,7 @@ use super::connections::Connection;
 use super::deps::Deps;
 use super::doors::{Doors, DoorsMsg, ServeDoors};
 use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg};
+use super::findings::{Findings, FindingsArgs, FindingsMsg};
 use super::historian::{Historian, HistorianArgs, HistorianMsg};
 use super::ledger::{LedgerKeeper, LedgerMsg};
 use crate::ledger::Ledger;
@@ -39,6 +40,7 @@ pub(crate) enum Child {
     Historian,
     Endpoints,
     Command,
+    Findings,
     Doors,
 }
 
@@ -67,6 +69,7 @@ pub(crate) struct RootArgs {
     pub(crate) historian: HistorianArgs,
     pub(crate) endpoints: EndpointsArgs,
     pub(crate) command: Deps,
+    pub(crate) findings: FindingsArgs,
     pub(crate) doors: ServeDoors,
 }
 
@@ -79,6 +82,7 @@ pub(crate) struct RootState {
     historian: Option<ActorRef<HistorianMsg>>,
     endpoints: Option<ActorRef<EndpointsMsg>>,
     command: Option<ActorRef<CommandMsg>>,
+    findings: Option<ActorRef<FindingsMsg>>,
     doors: Option<ActorRef<DoorsMsg>>,
     /// What the pollers were last made to match: a restarted supervisor starts from it.
     connections: Vec<Connection>,
@@ -103,6 +107,7 @@ impl Actor for Root {
             historian: None,
             endpoints: None,
             command: None,
+            findings: None,
             doors: None,
             connections: Vec::new(),
             is_closing: false,
@@ -111,6 +116,7 @@ impl Actor for Root {
         state.start(Child::Historian, &me).await;
         state.start(Child::Endpoints, &me).await;
         state.start(Child::Command, &me).await;
+        state.start(Child::Findings, &me).await;
         Ok(state)
     }
 
@@ -197,6 +203,11 @@ impl RootState {
                 let started = Actor::spawn_linked(None, Command, args, me.get_cell()).await;
                 started.map(|(actor, _)| self.command = Some(actor)).err()
             }
+            Child::Findings => {
+                let args = self.args.findings.clone();
+                let started = Actor::spawn_linked(None, Findings, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.findings = Some(actor)).err()
+            }
             Child::Doors => {
                 let serve = self.args.doors.clone();
                 let started = Actor::spawn_linked(None, Doors, serve, me.get_cell()).await;
@@ -238,6 +249,8 @@ impl RootState {
             Some(Child::Endpoints)
         } else if self.command.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Command)
+        } else if self.findings.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Findings)
         } else if self.doors.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Doors)
         } else {
@@ -253,6 +266,10 @@ impl RootState {
         }
         if let Some(command) = self.command.take() {
             late("command", command.call(CommandMsg::Close, Some(COMMAND_MAX)).await);
+        }
+        // What ends on purpose is no finding. Nothing waits for it.
+        if let Some(findings) = self.findings.take() {
+            findings.stop(None);
         }
         if let Some(endpoints) = self.endpoints.take() {
             late("pollers", endpoints.call(EndpointsMsg::Shutdown, Some(STEP_MAX)).await);

@@ -100,6 +100,12 @@ impl Deps {
         self.sight().is_none_or(|sight| sight.shows(&tag)).then_some(id)
     }
 
+    /// Tells whether what is about this name is shown: to one who is narrowed, tags alone.
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        self.sight().is_none() || self.resolve(name).is_some()
+    }
+
     /// Finds an argument that names an address outside the tags that are shown, where the caller
     /// is held to those. `takes` are the arguments of the tool.
     #[must_use]

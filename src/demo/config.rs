@@ -12,6 +12,9 @@ use crate::model::{DataType, Scale, WordOrder};
 /// The units behind the Modbus port; tags of the others name theirs.
 const UNIT_DEFAULT: u8 = 1;
 
+/// TCPMUX (RFC 1078): nobody has listened there for decades.
+const PORT_DEAD: u16 = 1;
+
 /// Where the servers listen.
 #[derive(Debug, Clone)]
 pub(super) struct Addresses {
@@ -37,7 +40,12 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
     writeln!(out, "[[endpoints]]\nname = \"line1-opcua\"\nprotocol = \"opcua\"")?;
     writeln!(out, "endpoint_url = \"{opcua_url}\"")?;
-    writeln!(out, "security_mode = \"None\"\nsecurity_policy = \"None\"\nscan_ms = 1000")?;
+    let (mode, policy) = match faults::is_unsecured(faults) {
+        true => ("SignAndEncrypt", "Basic256Sha256"),
+        false => ("None", "None"),
+    };
+    writeln!(out, "security_mode = \"{mode}\"\nsecurity_policy = \"{policy}\"")?;
+    writeln!(out, "scan_ms = 1000")?;
     tags(out, faults, |place| matches!(place, Place::Node { .. }))?;
     writeln!(out, "\n# The controllers on the Modbus gateway: 1 filler, 2 utilities, 3 packer.")?;
     writeln!(out, "[[endpoints]]\nname = \"filler\"\nprotocol = \"modbus\"")?;
@@ -53,7 +61,8 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     tags(out, faults, |place| matches!(place, Place::McWords { .. } | Place::McBit { .. }))?;
     writeln!(out, "\n# The palletiser's Siemens controller: S7 communication.")?;
     writeln!(out, "[[endpoints]]\nname = \"palletiser\"\nprotocol = \"s7\"")?;
-    writeln!(out, "host = \"{}\"\nport = {}\nslot = 2", s7.ip(), s7.port())?;
+    let port = if faults::is_unplugged(faults) { PORT_DEAD } else { s7.port() };
+    writeln!(out, "host = \"{}\"\nport = {port}\nslot = 2", s7.ip())?;
     writeln!(out, "scan_ms = 1000")?;
     tags(out, faults, |place| matches!(place, Place::S7 { .. }))?;
     writeln!(out, "\n# The pallet wrapper's MTConnect agent: values come by a stream.")?;

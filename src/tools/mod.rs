@@ -14,6 +14,7 @@ mod diagnose;
 mod endpoint;
 mod endpoint_status;
 mod error;
+mod finding;
 mod health;
 mod mc;
 mod modbus;
@@ -47,6 +48,10 @@ pub const TOOLS: &[ToolDef] = &[
     define::<write::Request>(),
     define::<write::Status>(),
     define::<write::List>(),
+    define::<tag::Why>(),
+    define::<finding::List>(),
+    define::<finding::Show>(),
+    define::<finding::Shelve>(),
     define::<protocols::Protocols>(),
     define::<opcua::ServerInfo>(),
     define::<opcua::Browse>(),

@@ -19,6 +19,7 @@ mod demand;
 mod device;
 mod doors;
 mod faults;
+mod findings;
 mod golden;
 mod home;
 mod lifetime;

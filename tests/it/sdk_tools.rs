@@ -167,6 +167,15 @@ fn tags() -> Vec<Case> {
             json!(0),
             json!({"wait_ms": 99_999_999}),
         ),
+        ("tag_why", json!({"tag": "nine"}), "/verdict", json!("ok"), json!({"tag": 7})),
+        ("finding_list", json!({"about": "ghost"}), "/total", json!(1), json!({"limit": 0})),
+        (
+            "finding_show",
+            json!({"id": "ghost"}),
+            "/finding/verdict",
+            json!("bad_address"),
+            json!({}),
+        ),
         (
             "diagnose_dataflow",
             json!({"endpoint": "plc", "ref": "nine"}),
@@ -216,7 +225,11 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let config = plant(&[
         Endpoint::mtconnect("cnc", cnc.port),
         Endpoint::mtconnect("store", store.port),
-        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
+        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", "").tag(
+            "ghost",
+            "holding:9999",
+            "",
+        ),
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
@@ -226,6 +239,7 @@ async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let collector = Collector::with_policy(&config, &policy(&[rule])).await;
     good_tags(&collector.agent().await, &["nine", "t"]).await;
     assert_eq!(opened(&collector.agent().await, "nine", &json!(10)).await, "MOC-1");
+    crate::findings::found(&collector.agent().await, "ghost").await;
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;

@@ -21,6 +21,7 @@ fn every_message_stands_in_the_table_of_its_actor() {
         ("Poller", include_str!("../poller/mod.rs"), "enum PollerMsg {"),
         ("Historian", include_str!("../historian.rs"), "enum HistorianMsg {"),
         ("LedgerKeeper", include_str!("../ledger.rs"), "enum LedgerMsg {"),
+        ("Findings", include_str!("../findings/mod.rs"), "enum FindingsMsg {"),
         ("Doors", include_str!("../doors.rs"), "enum DoorsMsg {"),
     ];
     let (_, table) = PAGE.split_once("## Messages\n").unwrap();

@@ -7,6 +7,7 @@ use ractor::rpc::CallResult;
 use super::*;
 use crate::actors::deps::Deps;
 use crate::actors::doors::ServeDoors;
+use crate::actors::findings::FindingsArgs;
 use crate::actors::historian::{HistorianArgs, HistorianFace};
 use crate::actors::root::{Root, RootArgs, RootMsg};
 use crate::ledger::{Ledger, Settings, Wanted};
@@ -39,7 +40,13 @@ async fn the_end_comes_in_order_and_within_five_seconds_though_a_device_hangs() 
     let ledger = Ledger::open(dir.path(), Settings::default(), clock::now());
     let ledger = Arc::new(ledger.unwrap());
     let command = Deps::alone();
-    let args = RootArgs { ledger: ledger.clone(), historian, endpoints, command, doors };
+    let findings = FindingsArgs {
+        cache: rig.cache.clone(),
+        directory: rig.directory.clone(),
+        historian: face.clone(),
+        face: Arc::default(),
+    };
+    let args = RootArgs { ledger: ledger.clone(), historian, endpoints, command, findings, doors };
     let (root, ended) = Actor::spawn(None, Root, args).await.unwrap();
     let wanted = rig.connections(&[spec("hangs", &[1]), spec("ends", &[1])]);
     let made = root.call(|done| RootMsg::Reconcile(wanted, done), None).await.unwrap();

@@ -1,21 +1,32 @@
 //! The signals of one asset together: Hotelling's T-squared and the residual Q on principal
-//! components (Jackson and Mudholkar 1979), joined to one index (Yue and Qin 2001).
+//! components (Jackson and Mudholkar 1979), joined to one index (Yue and Qin 2001), for every
+//! number of components.
 
 mod matrix;
 mod projection;
 
 use projection::{Distances, Projection};
 
+use super::robust::median;
 use super::rolling::RollingMean;
+use super::spread::spread;
 
 /// Signals of one asset: more take too long to learn, and few assets have as many.
 pub const SIGNALS_MAX: usize = 64;
 /// Rows that are averaged: noise goes, what lasts stays.
-const ROWS_AVERAGED: usize = 10;
+const ROWS_AVERAGED: usize = 15;
 /// Blocks of the training, each judged by what was learnt from the others.
-const BLOCKS: usize = 8;
+const BLOCKS: usize = 10;
 /// The share of healthy rows below the limit.
 const QUANTILE: f64 = 0.99;
+/// A signal that moved on from the first half of the training to the second may go on so for as
+/// many halves more.
+const TREND_GOES_ON: f64 = 3.0;
+/// Limits on the index worth trying, most sensitive first.
+pub const ASSET_SETTINGS: &[f64] =
+    &[0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0];
+/// The limit that is used where nobody chooses one.
+pub const ASSET_USUAL: f64 = 1.3;
 /// Fewer rows teach nothing.
 const TRAIN_MIN: usize = 120;
 
@@ -23,8 +34,11 @@ const TRAIN_MIN: usize = 120;
 #[derive(Debug, Clone)]
 pub struct AssetModel {
     projection: Projection,
-    limits: Distances,
+    /// For each number of components that are kept.
+    limits: Vec<Distances>,
     rolling: Vec<RollingMean>,
+    /// The share of a healthy row that the means take over.
+    follow: f64,
 }
 
 /// One row's judgement.
@@ -39,8 +53,8 @@ pub struct AssetIndex {
 impl AssetModel {
     /// Learns from rows of one value per signal, oldest first.
     ///
-    /// The limit is taken from blocks that the model they are held against has not seen: a model
-    /// flatters what it has learnt from.
+    /// The limits are taken from blocks that the model they are held against has not seen: a
+    /// model flatters what it has learnt from.
     ///
     /// # Errors
     /// Why nothing can be learnt.
@@ -49,8 +63,8 @@ impl AssetModel {
         if !(2..=SIGNALS_MAX).contains(&signals) {
             return Err("an asset needs 2 to 64 signals");
         }
-        if rows.len() < TRAIN_MIN {
-            return Err("fewer than 120 rows to learn from");
+        if rows.len() < TRAIN_MIN.max(4 * signals) {
+            return Err("fewer than 120 rows to learn from, or than four for each signal");
         }
         if rows.iter().any(|row| row.len() != signals || row.iter().any(|v| !usable(*v))) {
             return Err("a row has a value that is no usable number");
@@ -59,29 +73,65 @@ impl AssetModel {
         let averaged: Vec<Vec<f64>> = rows.iter().map(|row| average(&mut rolling, row)).collect();
         let constant = "nothing moves in what was to be learnt from";
         let all: Vec<&Vec<f64>> = averaged.iter().collect();
-        let projection = Projection::fit(&all).ok_or(constant)?;
-        let unseen = unseen(&averaged).ok_or(constant)?;
-        let limit = |of: fn(&Distances) -> f64| quantile(unseen.iter().map(of).collect());
-        let limits = Distances { t_squared: limit(|d| d.t_squared), q: limit(|d| d.q) };
-        Ok(Self { projection, limits, rolling })
+        let allowance = allowance(&averaged, signals);
+        let projection = Projection::fit(&all, &allowance).ok_or(constant)?;
+        let unseen = unseen(&averaged, &allowance).ok_or(constant)?;
+        let limit = |split: usize| {
+            let of = |part: fn(&Distances) -> f64| {
+                quantile(unseen.iter().filter_map(|row| row.get(split)).map(part).collect())
+            };
+            Distances { t_squared: of(|d| d.t_squared), q: of(|d| d.q) }
+        };
+        #[allow(clippy::cast_precision_loss, reason = "a few thousand rows of training")]
+        let follow = 1.0 / rows.len() as f64;
+        Ok(Self {
+            projection,
+            limits: (1..signals).map(|n| limit(n - 1)).collect(),
+            rolling,
+            follow,
+        })
     }
 
     /// Judges the next row; `None` where a value is no usable number.
+    ///
+    /// How many components are kept is a choice that nothing decides: the index is the median
+    /// over all of them. A healthy row moves the means a little, so that a slow change of the
+    /// process is no fault (recursive PCA: Li, Yue, Valle-Cervantes and Qin 2000).
     pub fn judge(&mut self, row: &[f64]) -> Option<AssetIndex> {
         if row.len() != self.rolling.len() || row.iter().any(|v| !usable(*v)) {
             return None;
         }
         let averaged = average(&mut self.rolling, row);
-        let found = self.projection.distances(&averaged);
         let share = |value: f64, limit: f64| if limit > 0.0 { value / limit } else { 0.0 };
-        let index = f64::midpoint(
-            share(found.t_squared, self.limits.t_squared),
-            share(found.q, self.limits.q),
-        );
+        let found = self.projection.distances(&averaged);
+        let joined = |(found, limit): (&Distances, &Distances)| {
+            f64::midpoint(share(found.t_squared, limit.t_squared), share(found.q, limit.q))
+        };
+        let mut shares: Vec<f64> = found.iter().zip(&self.limits).map(joined).collect();
+        let index = median(&mut shares)?;
         let deviations = self.projection.deviations(&averaged);
         let furthest = deviations.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
-        Some(AssetIndex { index, leading: furthest.map_or(0, |(at, _)| at) })
+        let leading = furthest.map_or(0, |(at, _)| at);
+        if index < 1.0 {
+            self.projection.follow(&averaged, self.follow);
+        }
+        Some(AssetIndex { index, leading })
     }
+}
+
+/// Gives what each signal's deviation is widened by for the trend it had.
+fn allowance(rows: &[Vec<f64>], signals: usize) -> Vec<f64> {
+    let (first, second) = rows.split_at(rows.len() / 2);
+    let one = |j: usize| {
+        let of = |part: &[Vec<f64>]| {
+            let column: Vec<f64> = part.iter().filter_map(|row| row.get(j).copied()).collect();
+            spread(column.into_iter())
+        };
+        let (_, sigma) = of(rows);
+        let trend = TREND_GOES_ON * (of(second).0 - of(first).0);
+        if sigma > 0.0 { (sigma * sigma + trend * trend).sqrt() / sigma } else { 1.0 }
+    };
+    (0..signals).map(one).collect()
 }
 
 /// Squares of numbers below this don't overflow.
@@ -94,14 +144,14 @@ fn average(rolling: &mut [RollingMean], row: &[f64]) -> Vec<f64> {
 }
 
 /// Gives the distances of each block by a model of the others.
-fn unseen(rows: &[Vec<f64>]) -> Option<Vec<Distances>> {
+fn unseen(rows: &[Vec<f64>], allowance: &[f64]) -> Option<Vec<Vec<Distances>>> {
     let size = rows.len().div_ceil(BLOCKS);
     let mut found = Vec::with_capacity(rows.len());
     for (nth, block) in rows.chunks(size).enumerate() {
         let is_other = |at: &usize| at / size != nth;
         let others: Vec<&Vec<f64>> =
             rows.iter().enumerate().filter(|(at, _)| is_other(at)).map(|(_, row)| row).collect();
-        let model = Projection::fit(&others)?;
+        let model = Projection::fit(&others, allowance)?;
         found.extend(block.iter().map(|row| model.distances(row)));
     }
     Some(found)

@@ -3,8 +3,6 @@
 use super::matrix::Matrix;
 use crate::diagnose::spread::spread;
 
-/// Share of the variance that the kept components explain.
-const EXPLAINED: f64 = 0.9;
 /// Added to the diagonal of the correlation: components that training hardly saw must not make
 /// a small deviation infinite.
 const RIDGE: f64 = 0.1;
@@ -15,7 +13,7 @@ const ROUNDING: f64 = 1e-12;
 #[derive(Debug, Clone)]
 pub(super) struct Projection {
     scales: Vec<(f64, f64)>,
-    kept: Vec<(f64, Vec<f64>)>,
+    components: Vec<(f64, Vec<f64>)>,
 }
 
 /// A row's two distances.
@@ -28,41 +26,49 @@ pub(super) struct Distances {
 }
 
 impl Projection {
-    /// Learns from rows of equal length; `None` where there are too few or nothing moves.
-    pub(super) fn fit(rows: &[&Vec<f64>]) -> Option<Self> {
+    /// Learns from rows of equal length; `None` where there are too few or nothing moves. Each
+    /// signal's deviation is widened by its allowance.
+    pub(super) fn fit(rows: &[&Vec<f64>], allowance: &[f64]) -> Option<Self> {
         let n = rows.first()?.len();
         if rows.len() < 2 * n.max(2) {
             return None;
         }
         let column = |j: usize| rows.iter().map(move |row| row.get(j).copied().unwrap_or(0.0));
-        let scales: Vec<(f64, f64)> = (0..n).map(|j| moving(spread(column(j)))).collect();
+        let widened = |(j, by): (usize, &f64)| {
+            let (mean, sigma) = moving(spread(column(j)));
+            (mean, sigma * by)
+        };
+        let scales: Vec<(f64, f64)> = allowance.iter().enumerate().map(widened).collect();
         if scales.iter().all(|(_, sigma)| *sigma == 0.0) {
             return None;
         }
         let scaled: Vec<Vec<f64>> = rows.iter().map(|row| scale(row, &scales)).collect();
         let mut correlation = Matrix::covariance(&scaled, n);
         correlation.add_to_diagonal(RIDGE);
-        let mut kept = correlation.eigen();
-        let total: f64 = kept.iter().map(|(value, _)| value).sum();
-        let mut sum = 0.0;
-        let enough = kept.iter().position(|(value, _)| {
-            sum += value;
-            sum >= EXPLAINED * total
-        });
-        kept.truncate(enough.map_or(n, |last| last + 1));
-        Some(Self { scales, kept })
+        Some(Self { scales, components: correlation.eigen() })
     }
 
-    pub(super) fn distances(&self, row: &[f64]) -> Distances {
+    /// Gives the distances of a row for one kept component, two, and so on to all but one.
+    pub(super) fn distances(&self, row: &[f64]) -> Vec<Distances> {
         let scaled = scale(row, &self.scales);
+        let all: f64 = scaled.iter().map(|z| z * z).sum();
         let (mut t_squared, mut explained) = (0.0, 0.0);
-        for (value, vector) in &self.kept {
+        let kept = self.components.len().saturating_sub(1);
+        let mut found = Vec::with_capacity(kept);
+        for (value, vector) in self.components.iter().take(kept) {
             let along: f64 = vector.iter().zip(&scaled).map(|(v, z)| v * z).sum();
             t_squared += along * along / value;
             explained += along * along;
+            found.push(Distances { t_squared, q: (all - explained).max(0.0) });
         }
-        let all: f64 = scaled.iter().map(|z| z * z).sum();
-        Distances { t_squared, q: (all - explained).max(0.0) }
+        found
+    }
+
+    /// Moves the means towards a row by a share.
+    pub(super) fn follow(&mut self, row: &[f64], share: f64) {
+        for ((mean, _), value) in self.scales.iter_mut().zip(row) {
+            *mean += share * (value - *mean);
+        }
     }
 
     /// Gives each signal's own distance in its deviations, for naming the one that leads.

@@ -4,6 +4,7 @@
 mod drift;
 mod level;
 mod noise;
+mod period;
 mod spike;
 mod three_sigma;
 
@@ -50,7 +51,7 @@ pub const TRAINED: &[TrainedKind] = &[
         name: "level",
         finds: "a mean that has left its usual band",
         usual: 6.0,
-        settings: &[3.0, 4.0, 5.0, 6.0, 8.0],
+        settings: &[3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 30.0],
         learn: |values, k| Ok(Box::new(Level::learn(values, k)?)),
     },
     TrainedKind {
@@ -103,11 +104,11 @@ fn is_usable(value: f64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Noise between -1 and 1 from a fixed seed.
-    pub(super) fn noise(n: usize, seed: u64) -> Vec<f64> {
+    pub(in crate::diagnose) fn noise(n: usize, seed: u64) -> Vec<f64> {
         let mut state = seed;
         (0..n)
             .map(|_| {

@@ -42,7 +42,7 @@ fn prepare(
     faults: &[String],
 ) -> Result<(StateDir, Vec<&'static Fault>), String> {
     let chosen = match faults {
-        [] => demo::list().iter().collect(),
+        [] => demo::list().iter().filter(|fault| fault.is_usual).collect(),
         names => names
             .iter()
             .map(|name| {
@@ -123,7 +123,9 @@ fn print_commands(plant: &DemoPlant, state: &Path) {
         "status",
         "tail 'demo/line1/filler/**'",
         "tag read demo/line1/filler/speed demo/line1/mixer/level",
-        "tag history demo/line1/filler/speed --since -5m",
+        "finding list",
+        "why demo/line1/packer/cases",
+        "plot demo/line1/filler/speed --since 5m",
         "endpoint status",
     ] {
         eprintln!("  {otctl} {words}");

@@ -3,6 +3,7 @@
 mod cells;
 mod grid;
 mod look;
+mod plot;
 mod shape;
 mod table;
 
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use cells::{Reader, cell};
 pub(crate) use look::Look;
+pub(crate) use plot::{Dot, Series, Size, Trust, plot, sparkline};
 pub(crate) use table::table;
 
 /// How an answer is written.
@@ -17,6 +19,8 @@ pub(crate) use table::table;
 pub(crate) enum Output {
     /// For eyes: relative times, local clock, fitting the terminal.
     Table,
+    /// For eyes, nothing wrapped or cut; `tag read` with the course of ten minutes.
+    Wide,
     /// The answer as it is, over several lines.
     Json,
     /// One line per item.
@@ -29,6 +33,7 @@ pub(crate) enum Output {
 pub(crate) fn render(answer: &Value, output: Output, look: Look, reader: &Reader) -> String {
     match output {
         Output::Table => table(answer, look, reader),
+        Output::Wide => table(answer, Look { columns: None, ..look }, reader),
         Output::Json => format!("{answer:#}\n"),
         Output::Jsonl => {
             let lines = records(answer).unwrap_or_else(|| vec![answer.clone()]);

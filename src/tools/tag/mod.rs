@@ -6,13 +6,15 @@ mod read;
 mod span;
 mod stats;
 mod watch;
+mod why;
 
 pub(super) use find::Find;
-pub(super) use history::History;
+pub(super) use history::{History, Point, points};
 pub(super) use read::Read;
-pub(super) use span::{Span, recorded};
+pub(super) use span::{Span, recorded, span_ms};
 pub(super) use stats::Stats;
 pub(super) use watch::Watch;
+pub(super) use why::Why;
 
 use std::sync::Arc;
 

@@ -1,0 +1,208 @@
+//! A slow move that nothing around explains: CUSUM against the start of the window (Page 1954),
+//! with the neighbours as the measure of what the process itself does meanwhile.
+//!
+//! One signal alone can't tell a drifting sensor from a process that moves. So the move must be
+//! many times what any neighbour made of its own spread, and it must lead out of the limits that
+//! people have set.
+
+use super::signal::Kind;
+use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
+use crate::diagnose::robust::{MAD_TO_SIGMA, median, median_and_mad};
+use crate::model::{Limits, Timestamp};
+
+/// Numbers that the start of the window must have.
+const START_MIN: usize = 16;
+/// The start is this share of the window.
+const START: usize = 4;
+/// Neighbours without which nothing is said.
+const NEIGHBOURS_MIN: usize = 2;
+/// Deviations that are allowed for good, and the decision interval of the sum.
+const SLACK: f64 = 1.0;
+const INTERVAL: f64 = 12.0;
+/// No more of the move may come in one step.
+const STEP_SHARE_MAX: f64 = 0.5;
+/// Values averaged to see where a signal stands now.
+const NOW: usize = 8;
+
+/// The detector.
+pub(super) const DRIFT: Detector = Detector {
+    name: "drift",
+    finds: "a slow move towards a limit that no neighbour makes with it (CUSUM)",
+    verdicts: &[Verdict::Drift],
+    setting: "times the furthest move of a neighbour, each in its own deviations",
+    usual: 3.0,
+    evidence_min: START * START_MIN,
+    judge,
+};
+
+fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
+    let signal = subject.signal;
+    if signal.kind != Kind::Analogue || signal.bad_since.is_some() {
+        return Judgement::NotEvaluated("only measured numbers drift, and only good ones tell");
+    }
+    let len = signal.numbers.len();
+    let (Some(start), Some(begin)) =
+        (signal.times.get(len / START).copied(), signal.times.first().copied())
+    else {
+        return Judgement::NotEvaluated("no numbers");
+    };
+    if len < START * START_MIN {
+        return Judgement::NotEvaluated("fewer than 64 numbers");
+    }
+    let Some(own) = Move::of(signal, begin, start) else {
+        return Judgement::NotEvaluated("the signal does not move at the start of the window");
+    };
+    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, begin, start));
+    let moves: Vec<f64> = moves.map(|neighbour| neighbour.furthest).collect();
+    if moves.len() < NEIGHBOURS_MIN {
+        return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
+    }
+    let Some(limits) = subject.tag.map(|tag| tag.limits).filter(|l| *l != Limits::default()) else {
+        return Judgement::NotEvaluated("no limits to tell what matters");
+    };
+    let most = moves.iter().copied().fold(1.0_f64, f64::max);
+    let bound = times * (1.0 + most);
+    let is_slow = own.step_share <= STEP_SHARE_MAX;
+    if own.sum < INTERVAL || own.now.abs() < bound || !is_slow || !own.leads_out(&limits, len) {
+        return Judgement::Nothing;
+    }
+    let first = own.since.min(len.saturating_sub(1));
+    let samples = signal.samples(first..len);
+    let Some(since) = samples.first().map(|sample| sample.received_ts) else {
+        return Judgement::Nothing;
+    };
+    Judgement::Found(Finding {
+        verdict: Verdict::Drift,
+        severity: Severity::Medium,
+        since,
+        evidence: Evidence::new(
+            ("deviations from the start of the window", own.now.abs(), bound),
+            samples,
+        ),
+        next: "otctl plot TAG --since 1h, then hold the sensor against a second one",
+    })
+}
+
+/// How far a signal has gone from where it stood at the start.
+struct Move {
+    /// Deviations that it stands away now.
+    now: f64,
+    /// The most deviations it stood away.
+    furthest: f64,
+    /// The larger of the two cumulative sums.
+    sum: f64,
+    /// Where that sum last left zero.
+    since: usize,
+    /// The largest step's share of the move.
+    step_share: f64,
+    /// Where it stood at the start, and stands now.
+    levels: (f64, f64),
+}
+
+impl Move {
+    fn of(signal: &Signal, begin: Timestamp, start: Timestamp) -> Option<Self> {
+        if signal.kind != Kind::Analogue {
+            return None;
+        }
+        let at = |time: Timestamp| signal.times.partition_point(|t| *t < time);
+        let (first, split) = (at(begin), at(start));
+        let base = signal.numbers.get(first..split).filter(|base| base.len() >= START_MIN)?;
+        let rest = signal.numbers.get(split..).filter(|rest| rest.len() >= NOW)?;
+        let work = &mut Vec::new();
+        let (centre, mad) = median_and_mad(base, work)?;
+        let sigma = (mad * MAD_TO_SIGMA).max(least_step(&signal.numbers)?);
+        let (mut above, mut below, mut above_at, mut below_at) = (0.0_f64, 0.0_f64, split, split);
+        let mut furthest = 0.0_f64;
+        for (value, position) in rest.iter().zip(split..) {
+            let z = (value - centre) / sigma;
+            furthest = furthest.max(z.abs());
+            let z = z.clamp(-4.0 * INTERVAL, 4.0 * INTERVAL);
+            above = (above + z - SLACK).max(0.0);
+            below = (below - z - SLACK).max(0.0);
+            above_at = if above > 0.0 { above_at } else { position + 1 };
+            below_at = if below > 0.0 { below_at } else { position + 1 };
+        }
+        let newest = rest.get(rest.len() - NOW..)?;
+        work.clear();
+        work.extend_from_slice(newest);
+        let level = median(work)?;
+        let away = level - centre;
+        let steps = rest.iter().zip(rest.iter().skip(NOW / 2));
+        let step = steps.map(|(a, b)| (b - a).abs()).fold(0.0_f64, f64::max);
+        Some(Self {
+            now: away / sigma,
+            furthest,
+            sum: above.max(below),
+            since: if above > below { above_at } else { below_at },
+            step_share: if away == 0.0 { 1.0 } else { step / away.abs() },
+            levels: (centre, level),
+        })
+    }
+
+    /// Tells whether it is beyond a limit, or will be if it goes on as long again.
+    #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
+    fn leads_out(&self, limits: &Limits, len: usize) -> bool {
+        let (from, now) = self.levels;
+        let moving = len.saturating_sub(self.since).max(1) as f64;
+        let ahead = now + (now - from) * (len as f64 / moving).min(3.0);
+        let over = |bound: Option<f64>| bound.is_some_and(|b| now.max(ahead) >= b && now > from);
+        let under = |bound: Option<f64>| bound.is_some_and(|b| now.min(ahead) <= b && now < from);
+        over(limits.warn_high)
+            || over(limits.alarm_high)
+            || under(limits.warn_low)
+            || under(limits.alarm_low)
+    }
+}
+
+/// Gives the least step between two values: what a resolution may hide.
+fn least_step(numbers: &[f64]) -> Option<f64> {
+    let pairs = numbers.iter().zip(numbers.iter().skip(1));
+    pairs.map(|(a, b)| (b - a).abs()).filter(|step| *step > 0.0).reduce(f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signal::tests::window;
+    use super::super::testing::subject;
+    use super::*;
+    use crate::diagnose::trained::tests::noise;
+    use crate::model::Tag;
+
+    fn signal(seed: u64, per_sample: f64) -> Signal {
+        let values = noise(300, seed).into_iter().zip(0_u32..);
+        let since = |n: u32| f64::from(n.saturating_sub(100));
+        let values: Vec<f64> = values.map(|(x, n)| 70.0 + x + per_sample * since(n)).collect();
+        Signal::of(&window(&values))
+    }
+
+    fn judged(own: &Signal, neighbours: &[&Signal]) -> Judgement {
+        let mut tag = Tag::new("t", "e", "1");
+        tag.limits.warn_high = Some(80.0);
+        DRIFT.judge(&Subject { tag: Some(&tag), neighbours, ..subject(own) })
+    }
+
+    #[test]
+    fn a_move_that_no_neighbour_makes_is_found_and_one_of_the_process_is_not() {
+        let (drifting, calm, other) = (signal(1, 0.05), signal(2, 0.0), signal(3, 0.0));
+        let judgement = judged(&drifting, &[&calm, &other]);
+        let finding = judgement.finding().unwrap();
+        assert_eq!(finding.verdict, Verdict::Drift);
+        assert!((100..160).contains(&(finding.since.millis() / 1000)), "{finding:?}");
+        let moving = signal(4, 0.05);
+        assert_eq!(judged(&drifting, &[&calm, &moving]), Judgement::Nothing);
+        assert_eq!(judged(&calm, &[&other, &other]), Judgement::Nothing);
+        let away = signal(5, -0.05);
+        assert_eq!(judged(&away, &[&calm, &other]), Judgement::Nothing, "no limit below");
+    }
+
+    #[test]
+    fn a_step_is_no_drift_and_without_neighbours_or_limits_nothing_is_said() {
+        let (calm, other) = (signal(2, 0.0), signal(3, 0.0));
+        let values = noise(300, 1).into_iter().zip(0_u32..);
+        let values: Vec<f64> = values.map(|(x, n)| x + if n < 150 { 70.0 } else { 85.0 }).collect();
+        let step = Signal::of(&window(&values));
+        assert_eq!(judged(&step, &[&calm, &other]), Judgement::Nothing);
+        assert!(!judged(&signal(1, 0.05), &[&calm]).is_evaluated());
+        assert!(!DRIFT.judge(&subject(&signal(1, 0.05))).is_evaluated());
+    }
+}

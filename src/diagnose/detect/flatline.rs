@@ -1,0 +1,129 @@
+//! A measurement that stands still although it has noise of its own.
+//!
+//! The run test: where one sample in so many repeats the one before, a run of equal samples has
+//! a chance that shrinks with each (Mood 1940). A signal without noise may rest by itself, and
+//! is not judged.
+
+use super::signal::Kind;
+use super::texture::Texture;
+use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
+
+/// Shorter runs are no standing still, whatever their chance.
+const RUN_MIN: usize = 8;
+/// The run must be so many times the longest before: noise may hide within one step for a while.
+const LONGER: usize = 3;
+/// Samples before the run that tell how the signal moves.
+const BEFORE_MIN: usize = 16;
+
+/// The detector.
+pub(super) const FLATLINE: Detector = Detector {
+    name: "flatline",
+    finds: "a measurement that always moved and stands still",
+    verdicts: &[Verdict::Flatline],
+    setting: "digits of the chance that the run has by itself: 9 is one in a thousand million",
+    usual: 9.0,
+    evidence_min: BEFORE_MIN + RUN_MIN,
+    judge,
+};
+
+fn judge(subject: &Subject<'_>, digits: f64) -> Judgement {
+    let signal = subject.signal;
+    if signal.bad_since.is_some() {
+        return Judgement::NotEvaluated("the newest sample is Bad");
+    }
+    match signal.kind {
+        Kind::Unknown => return Judgement::NotEvaluated("too few numbers to tell its kind"),
+        Kind::Discrete => return Judgement::NotEvaluated("states may stand still"),
+        Kind::Counter => return Judgement::NotEvaluated("a counter may stand still"),
+        Kind::Analogue => {}
+    }
+    let numbers = signal.numbers.as_slice();
+    let Some(last) = numbers.last().copied() else {
+        return Judgement::NotEvaluated("no numbers");
+    };
+    let run = numbers.iter().rev().take_while(|x| **x == last).count();
+    let before = numbers.get(..numbers.len() - run).unwrap_or_default();
+    if before.len() < BEFORE_MIN {
+        return Judgement::NotEvaluated("too little movement before to compare with");
+    }
+    let texture = Texture::of(before);
+    if !texture.is_restless() {
+        return Judgement::NotEvaluated("the signal has no noise of its own: it may rest");
+    }
+    let range = subject.tag.and_then(super::saturation::range);
+    if range.is_some_and(|(low, high)| last <= low || last >= high) {
+        return Judgement::NotEvaluated("it stands at an end of its range: see saturation");
+    }
+    if rests_at_zero(before, last) {
+        return Judgement::NotEvaluated("it rests at zero, the end of its range");
+    }
+    // A chance of one half at least: a signal that never repeated says little of how it might.
+    let repeats = (1.0 - texture.changing).clamp(0.5, 0.95);
+    let by_chance = (digits / -repeats.log10()).ceil();
+    #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
+    let bound = by_chance.max((LONGER * texture.longest_run).max(RUN_MIN) as f64);
+    #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
+    let run_samples = run as f64;
+    if run_samples < bound {
+        return Judgement::Nothing;
+    }
+    found(signal, run, (run_samples, bound))
+}
+
+/// A meter that shows exactly zero below its cut-off rests there.
+fn rests_at_zero(before: &[f64], last: f64) -> bool {
+    last == 0.0 && (before.iter().all(|x| *x >= 0.0) || before.iter().all(|x| *x <= 0.0))
+}
+
+fn found(signal: &Signal, run: usize, (value, bound): (f64, f64)) -> Judgement {
+    let samples = signal.samples(signal.numbers.len().saturating_sub(run)..signal.numbers.len());
+    let Some(since) = samples.first().map(|sample| sample.received_ts) else {
+        return Judgement::NotEvaluated("no numbers");
+    };
+    Judgement::Found(Finding {
+        verdict: Verdict::Flatline,
+        severity: Severity::Medium,
+        since,
+        evidence: Evidence::new(("equal samples in a row", value, bound), samples),
+        next: "otctl plot TAG --since 1h, then check the sensor and its wiring",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signal::tests::window;
+    use super::super::testing::judged;
+    use super::*;
+    use crate::diagnose::trained::tests::noise;
+
+    fn judged_by(values: &[f64]) -> Judgement {
+        judged(&FLATLINE, &window(values))
+    }
+
+    #[test]
+    fn noise_that_stops_is_found_with_the_run_as_evidence() {
+        let mut values: Vec<f64> = noise(60, 3).iter().map(|x| 50.0 + x).collect();
+        assert_eq!(judged_by(&values), Judgement::Nothing);
+        values.extend([50.25; 40]);
+        let judgement = judged_by(&values);
+        let finding = judgement.finding().unwrap();
+        assert_eq!(finding.verdict, Verdict::Flatline);
+        assert_eq!(finding.since.millis(), 60_000);
+        assert_eq!(finding.evidence.sample_count, 40);
+        assert_eq!(finding.evidence.samples[0].position, 60);
+        assert_eq!(judgement, judged_by(&values), "the same window gives the same finding");
+    }
+
+    #[test]
+    fn what_may_rest_is_not_judged() {
+        let mut valve: Vec<f64> = (0..60).map(|n| f64::from(n) / 7.0).collect();
+        valve.extend([8.5; 200]);
+        assert!(!judged_by(&valve).is_evaluated());
+        assert!(!judged_by(&[5.5; 500]).is_evaluated());
+        let mut flow: Vec<f64> = noise(60, 3).iter().map(|x| 5.0 + x).collect();
+        flow.extend([0.0; 200]);
+        assert!(!judged_by(&flow).is_evaluated());
+        assert!(!judged_by(&[0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]).is_evaluated());
+        assert!(!judged_by(&[]).is_evaluated());
+    }
+}

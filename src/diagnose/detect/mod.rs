@@ -1,0 +1,89 @@
+//! Detectors that judge a tag by one window of its history: what it was like before, and what
+//! its neighbours did meanwhile.
+
+mod counter;
+mod drift;
+mod flatline;
+mod freshness;
+mod hampel;
+mod heartbeat;
+mod noise;
+mod oscillation;
+mod quality;
+mod quantisation;
+mod saturation;
+mod signal;
+mod spike;
+#[cfg(test)]
+mod testing;
+mod texture;
+
+pub use hampel::{HAMPEL_SIDE, Local, hampel};
+pub use signal::{Kind, Newest, SAMPLES_MAX, Signal};
+
+use super::finding::{Evidence, Finding, Judgement, Severity, Verdict};
+use crate::model::{Tag, Timestamp};
+
+/// What a detector looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The tag's window, prepared once for all detectors.
+    pub signal: &'a Signal,
+    /// Its definition, where there is one: ranges, limits and names.
+    pub tag: Option<&'a Tag>,
+    /// The other tags of the same asset: of the same area, or of the same unit of the endpoint
+    /// where the tag has none.
+    pub neighbours: &'a [&'a Signal],
+    /// When the link last proved alive for this tag, changed or not; `None` where unknown.
+    pub seen: Option<Timestamp>,
+    /// The instant to judge by.
+    pub now: Timestamp,
+}
+
+/// A detector over a window.
+#[derive(Clone, Copy)]
+pub struct Detector {
+    /// Its name on the command line and in findings.
+    pub name: &'static str,
+    /// What it finds.
+    pub finds: &'static str,
+    /// The verdicts it may give.
+    pub verdicts: &'static [Verdict],
+    /// What its setting is.
+    pub setting: &'static str,
+    /// The setting that is used where nobody chooses one.
+    pub usual: f64,
+    /// Samples without which it says nothing: usable numbers, or arrivals for freshness.
+    pub evidence_min: usize,
+    /// Judges, by a setting.
+    pub judge: fn(&Subject<'_>, f64) -> Judgement,
+}
+
+/// Every detector over a window.
+pub const DETECTORS: &[Detector] = &[
+    quality::QUALITY,
+    freshness::FRESHNESS,
+    heartbeat::HEARTBEAT,
+    flatline::FLATLINE,
+    saturation::SATURATION,
+    drift::DRIFT,
+    oscillation::OSCILLATION,
+    noise::NOISE,
+    quantisation::QUANTISATION,
+    counter::COUNTER,
+    spike::SPIKE,
+];
+
+/// Finds a detector by its name.
+#[must_use]
+pub fn detector(name: &str) -> Option<&'static Detector> {
+    DETECTORS.iter().find(|detector| detector.name == name)
+}
+
+impl Detector {
+    /// Judges by the usual setting.
+    #[must_use]
+    pub fn judge(&self, subject: &Subject<'_>) -> Judgement {
+        (self.judge)(subject, self.usual)
+    }
+}
