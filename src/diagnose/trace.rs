@@ -131,7 +131,7 @@ pub struct Trace {
 /// Walks a tag's way and stops to judge at the first step that is broken.
 #[must_use]
 pub fn trace(facts: &TraceFacts<'_>) -> Trace {
-    walk::Walk::new(facts).to_the_end()
+    walk::Walk::new(facts).walked()
 }
 
 #[cfg(test)]

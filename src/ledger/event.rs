@@ -222,12 +222,10 @@ impl Event {
     /// replaced by their digest where they are too long.
     #[must_use]
     pub(super) fn bounded(mut self) -> Self {
-        for text in
-            [&mut self.tool, &mut self.code, &mut self.ticket, &mut self.endpoint, &mut self.tag]
-        {
-            if let Some(text) = text {
-                *text = shown(text);
-            }
+        let texts =
+            [&mut self.tool, &mut self.code, &mut self.ticket, &mut self.endpoint, &mut self.tag];
+        for text in texts.into_iter().flatten() {
+            *text = shown(text);
         }
         let whole = Value::Object(std::mem::take(&mut self.detail));
         let bytes = whole.to_string();

@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_step_is_found_soon_and_not_before() {
         let played = play(&stepping(), Train::Rows(200), None);
-        let of = |name: &str| played.iter().filter(move |p| p.detector == name).last().unwrap();
+        let of = |name: &str| played.iter().rfind(move |p| p.detector == name).unwrap();
         for name in ["level", "drift", ASSET] {
             let score = &of(name).score;
             assert_eq!((score.false_alarms, score.events_found), (0, 1), "{name}: {score:?}");

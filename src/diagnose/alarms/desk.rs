@@ -58,11 +58,14 @@ struct Watched {
     fed: Option<Timestamp>,
 }
 
+/// A condition's state, with its source and priority as they stand in events.
+type Known = (AlarmState, Arc<str>, Arc<str>);
+
 /// The state of every alarm, and what changed.
 #[derive(Default)]
 pub struct AlarmDesk {
     limits: HashMap<TagId, Watched>,
-    conditions: HashMap<(EndpointName, ConditionId), (AlarmState, Arc<str>, Arc<str>)>,
+    conditions: HashMap<(EndpointName, ConditionId), Known>,
     journal: VecDeque<AlarmEvent>,
     since: Option<Timestamp>,
     dropped: u64,

@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
         Self { facts, hops: Vec::new(), broken: None }
     }
 
-    pub(super) fn to_the_end(mut self) -> Trace {
+    pub(super) fn walked(mut self) -> Trace {
         self.take(TraceHop::Endpoint, Self::endpoint);
         self.take(TraceHop::Name, Self::name);
         self.take(TraceHop::Connection, Self::connection);

@@ -61,7 +61,7 @@ fn plainly(request: &Request, frame: &[u8]) -> Answer {
     let data = &frame[DATA..];
     match request {
         Request::Batch { device, count, .. } if *device == Device::of_name("M").unwrap() => {
-            let bit = |n: usize| data[n / 2] >> (if n % 2 == 0 { 4 } else { 0 }) & 1 == 1;
+            let bit = |n: usize| data[n / 2] >> (if n.is_multiple_of(2) { 4 } else { 0 }) & 1 == 1;
             let count = usize::try_from(*count).unwrap();
             Answer::Block(BlockData::Bits((0..count).map(bit).collect()))
         }

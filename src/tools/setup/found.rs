@@ -105,7 +105,8 @@ fn part(name: &str) -> String {
 }
 
 fn unique(name: String, taken: &mut HashSet<String>) -> String {
-    let end = name.floor_char_boundary(NAME_BYTES_MAX - 8);
+    let mut ends = (0..=NAME_BYTES_MAX - 8).rev();
+    let end = ends.find(|end| name.is_char_boundary(*end)).unwrap_or_default();
     let name = name.get(..end).unwrap_or_default().to_owned();
     let mut out = name.clone();
     for nth in 2.. {

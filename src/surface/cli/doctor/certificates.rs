@@ -62,7 +62,7 @@ fn expiry(name: &str, from: Timestamp, to: Timestamp, now: Timestamp, fix: &str)
             .fix("is this machine's clock right?"),
         ..0 => Check::new("expiry", Verdict::Fault, format!("{name} expired {} days ago", -days))
             .fix(fix),
-        ..DAYS_MIN => {
+        0..DAYS_MIN => {
             Check::new("expiry", Verdict::Warning, format!("{name} expires in {days} days"))
                 .fix(fix)
         }
