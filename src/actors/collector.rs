@@ -15,13 +15,13 @@ use super::doors::ServeDoors;
 use super::endpoints::EndpointsArgs;
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
+use super::writes::{Cause, Desk};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Audit, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
-use crate::govern::breaker::Breaker;
 use crate::ledger::{Event, Ledger, LedgerError, Outlet, Settings, What};
-use crate::model::{EndpointName, Secret, Tag, TagId, TagName};
+use crate::model::{Budget, EndpointName, Secret, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
 /// The shutdown as a whole: 5 s are promised, the rest is for the process itself.
@@ -43,10 +43,21 @@ pub struct Setup {
     pub plant: Plant,
     /// Every protocol of this build.
     pub protocols: &'static [Protocol],
+    /// Whether it ends by itself: then it writes nothing.
+    pub stay: Stay,
     /// Reads an environment variable.
     pub env: fn(&str) -> Option<String>,
     /// What opens the secret store, where it was given.
     pub master: Option<Secret>,
+}
+
+/// How long a collector runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// Until somebody ends it.
+    Standing,
+    /// As long as somebody asks: nobody answers for its writes, so there are none.
+    UntilIdle,
 }
 
 /// What the endpoints are.
@@ -88,6 +99,17 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
     /// What is wrong with the file and was left as it was before.
     pub problems: Vec<Problem>,
+    /// Budgets that stay as they were: raising one needs an approver's signature.
+    pub kept: Vec<String>,
+}
+
+/// Whether a reload may raise what a device may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budgets {
+    /// Not where a write rule exists.
+    Kept,
+    /// An approver signed it.
+    Opened,
 }
 
 /// The root, once it runs, behind a lock that lets one reload at a time through.
@@ -111,14 +133,15 @@ impl Collector {
             tracing::error!("history could not be read and was set aside as {}", bad.display());
             historian.report.lock().quarantined = Some(bad.display().to_string());
         }
+        let desk = desk(&setup, &ledger)?;
         let deps = Deps::new(Inner {
             cache: TagCache::new(CacheLimits::default()),
             store: Arc::new(opened.store),
             ledger,
+            desk,
             directory: Arc::new(Directory::default()),
             historian,
             config: parking_lot::RwLock::new(Arc::new(loaded)),
-            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Mutex::new(None),
             setup,
@@ -136,6 +159,7 @@ impl Collector {
                 cache: deps.cache.clone(),
                 directory: deps.directory.clone(),
             },
+            command: deps.clone(),
             doors: doors(deps.clone()),
         };
         let (root, _) = Actor::spawn(None, Root, args)
@@ -146,6 +170,7 @@ impl Collector {
         if let Err(error) = deps.ledger.append_durable(started).await {
             tracing::error!("the start could not be recorded, writes are frozen: {error}");
         }
+        deps.load_policy().await;
         reconcile(&root, wanted).await?;
         Ok(Self { root, deps })
     }
@@ -206,7 +231,7 @@ impl Deps {
     ///
     /// # Errors
     /// The file can't be used at all; nothing has changed.
-    pub async fn reload(&self) -> Result<Reloaded, SetupError> {
+    pub async fn reload(&self, budgets: Budgets) -> Result<Reloaded, SetupError> {
         let reloader = self.reloader.lock().await;
         let root = reloader.as_ref().ok_or_else(|| SetupError::Actors("not started".into()))?;
         let before = self.config.read().clone();
@@ -215,7 +240,11 @@ impl Deps {
         let loaded = tokio::task::spawn_blocking(move || load(&setup)).await;
         let loaded = loaded.map_err(|error| SetupError::Actors(error.to_string()))?;
         let loaded = loaded.map_err(SetupError::Config)?;
-        let loaded = config::keep_last_good(loaded, &before);
+        let mut loaded = config::keep_last_good(loaded, &before);
+        let kept = match budgets {
+            Budgets::Kept if self.needs_statement() => keep_budgets(&mut loaded, &before),
+            _ => Vec::new(),
+        };
         let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
         let history = loaded.history;
@@ -230,7 +259,8 @@ impl Deps {
         if let Err(error) = recorded {
             tracing::error!("a change of the configuration was not recorded: {error}");
         }
-        Ok(Reloaded { changes, problems })
+        self.load_policy().await;
+        Ok(Reloaded { changes, problems, kept })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.
@@ -270,6 +300,45 @@ fn applied(changes: &[Change], problems: &[Problem]) -> Event {
         .with("removed", names(|c| if let Change::Removed(name) = c { Some(name) } else { None }))
         .with("changed", names(|c| if let Change::Changed(name) = c { Some(name) } else { None }))
         .with("problems", problems.len())
+}
+
+/// Keeps every budget that would be raised as it was, and says which.
+fn keep_budgets(loaded: &mut Config, before: &Config) -> Vec<String> {
+    let mut kept = Vec::new();
+    for spec in &mut loaded.endpoints {
+        let Some(old) = before.endpoints.iter().find(|old| old.name == spec.name) else { continue };
+        let (was, will) = (old.budget, spec.budget);
+        let lower = Budget {
+            requests_per_s: will.requests_per_s.min(was.requests_per_s),
+            burst: will.burst.min(was.burst),
+            connections: will.connections.min(was.connections),
+            on_demand_share: will.on_demand_share.min(was.on_demand_share),
+        };
+        if lower != will {
+            spec.budget = lower;
+            kept.push(format!(
+                "{}: raising a budget needs an approver's signature, so it stays: \
+                 otctl collector reload --approver KEYFILE",
+                spec.name
+            ));
+        }
+    }
+    kept
+}
+
+/// Takes up the tickets where they stand, and says why this collector may write nothing.
+fn desk(setup: &Setup, ledger: &Ledger) -> Result<Desk, SetupError> {
+    let desk = Desk::default();
+    desk.restore(ledger)?;
+    let why = if !cfg!(feature = "writes") {
+        Some("this build has no write path")
+    } else if setup.stay == Stay::UntilIdle {
+        Some("this collector ends with its last session (--exit-idle); start ot-aiops run")
+    } else {
+        None
+    };
+    desk.freeze.set(Cause::Transient, why.map(str::to_owned));
+    Ok(desk)
 }
 
 /// Gives the ledger's settings.

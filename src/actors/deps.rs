@@ -10,10 +10,10 @@ use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
 use super::historian::HistorianFace;
 use super::sight::Sight;
+use super::writes::Desk;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
-use crate::govern::breaker::Breaker;
 use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
@@ -34,6 +34,8 @@ pub struct Inner {
     pub store: Arc<SampleStore>,
     /// The audit.
     pub ledger: Arc<Ledger>,
+    /// Tickets, and why nothing may be written.
+    pub desk: Desk,
     /// The connections.
     pub directory: Arc<Directory>,
     /// How the historian does.
@@ -42,8 +44,6 @@ pub struct Inner {
     pub config: RwLock<Arc<Config>>,
     /// Where everything was found.
     pub setup: Setup,
-    /// What each user has cost.
-    pub breaker: Breaker,
     /// When the collector started.
     pub started: Timestamp,
     pub(crate) reloader: Reloader,
@@ -85,10 +85,10 @@ impl Deps {
             cache: TagCache::new(crate::cache::CacheLimits::default()),
             store: Arc::new(opened.store),
             ledger,
+            desk: Desk::default(),
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
             config: RwLock::default(),
-            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Reloader::default(),
             setup: Setup {
@@ -96,6 +96,7 @@ impl Deps {
                 state_dir,
                 plant: Plant::Real,
                 protocols: crate::protocols::PROTOCOLS,
+                stay: super::collector::Stay::Standing,
                 env: |_| None,
                 master: None,
             },

@@ -2,12 +2,14 @@
 
 mod backoff;
 mod collector;
+mod command;
 mod connections;
 mod demand;
 mod deps;
 mod directory;
 mod doors;
 mod endpoints;
+mod errand;
 mod historian;
 mod ledger;
 mod link;
@@ -17,12 +19,13 @@ mod root;
 mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
+mod writes;
 
-pub use collector::{Collector, Plant, Pulse, Reloaded, Setup, SetupError};
+pub use collector::{Budgets, Collector, Plant, Pulse, Reloaded, Setup, SetupError, Stay};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};
-pub use sight::allowance;
+pub use writes::{Cause, Desk, DeskError, Freeze, Selected, Statement, Wish, is_relaxed, raw_name};

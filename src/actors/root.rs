@@ -9,7 +9,9 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::time::Instant;
 
+use super::command::{Command, CommandMsg};
 use super::connections::Connection;
+use super::deps::Deps;
 use super::doors::{Doors, DoorsMsg, ServeDoors};
 use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg};
 use super::historian::{Historian, HistorianArgs, HistorianMsg};
@@ -19,11 +21,13 @@ use crate::ledger::Ledger;
 /// The pause before a child is started again.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
 /// What each step of the shutdown may take; together they stay under 5 s.
-const STEP_MAX: Duration = Duration::from_millis(2700);
+const STEP_MAX: Duration = Duration::from_millis(2600);
 /// Closing the doors waits for nothing but their sockets.
 const DOORS_MAX: Duration = Duration::from_millis(700);
 /// The last commits, of the history and of the audit.
-const STORES_MAX: Duration = Duration::from_millis(1300);
+const STORES_MAX: Duration = Duration::from_millis(1200);
+/// A write under way may end within this; else the next start settles it.
+const COMMAND_MAX: Duration = Duration::from_millis(300);
 /// The ledger is started again this often within [`LEDGER_WITHIN`]; then writes freeze.
 const LEDGER_RESTARTS_MAX: usize = 3;
 const LEDGER_WITHIN: Duration = Duration::from_secs(60);
@@ -34,6 +38,7 @@ pub(crate) enum Child {
     Ledger,
     Historian,
     Endpoints,
+    Command,
     Doors,
 }
 
@@ -61,6 +66,7 @@ pub(crate) struct RootArgs {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) historian: HistorianArgs,
     pub(crate) endpoints: EndpointsArgs,
+    pub(crate) command: Deps,
     pub(crate) doors: ServeDoors,
 }
 
@@ -72,6 +78,7 @@ pub(crate) struct RootState {
     ledger_failed: VecDeque<Instant>,
     historian: Option<ActorRef<HistorianMsg>>,
     endpoints: Option<ActorRef<EndpointsMsg>>,
+    command: Option<ActorRef<CommandMsg>>,
     doors: Option<ActorRef<DoorsMsg>>,
     /// What the pollers were last made to match: a restarted supervisor starts from it.
     connections: Vec<Connection>,
@@ -95,6 +102,7 @@ impl Actor for Root {
             ledger_failed: VecDeque::new(),
             historian: None,
             endpoints: None,
+            command: None,
             doors: None,
             connections: Vec::new(),
             is_closing: false,
@@ -102,6 +110,7 @@ impl Actor for Root {
         state.start(Child::Ledger, &me).await;
         state.start(Child::Historian, &me).await;
         state.start(Child::Endpoints, &me).await;
+        state.start(Child::Command, &me).await;
         Ok(state)
     }
 
@@ -183,6 +192,11 @@ impl RootState {
                 }
                 failed
             }
+            Child::Command => {
+                let args = self.args.command.clone();
+                let started = Actor::spawn_linked(None, Command, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.command = Some(actor)).err()
+            }
             Child::Doors => {
                 let serve = self.args.doors.clone();
                 let started = Actor::spawn_linked(None, Doors, serve, me.get_cell()).await;
@@ -222,6 +236,8 @@ impl RootState {
             Some(Child::Historian)
         } else if self.endpoints.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Endpoints)
+        } else if self.command.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Command)
         } else if self.doors.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Doors)
         } else {
@@ -229,11 +245,14 @@ impl RootState {
         }
     }
 
-    /// Doors first, so that nobody asks; then the sessions; then what they brought is stored,
-    /// history and audit side by side.
+    /// Doors first, so that nobody asks; then a write under way; then the sessions; then what they
+    /// brought is stored, history and audit side by side.
     async fn shut_down(&mut self) {
         if let Some(doors) = self.doors.take() {
             late("doors", doors.call(DoorsMsg::Close, Some(DOORS_MAX)).await);
+        }
+        if let Some(command) = self.command.take() {
+            late("command", command.call(CommandMsg::Close, Some(COMMAND_MAX)).await);
         }
         if let Some(endpoints) = self.endpoints.take() {
             late("pollers", endpoints.call(EndpointsMsg::Shutdown, Some(STEP_MAX)).await);

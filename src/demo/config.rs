@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::faults::{self, Fault};
+use super::mqtt::{DEVICE, GROUP, NODE};
 use super::opcua::{NAMESPACE, id_text};
 use super::points::{self, Layout, PREFIX, Place, Point};
 use crate::model::{DataType, Scale, WordOrder};
@@ -19,6 +20,7 @@ pub(super) struct Addresses {
     pub(super) mc: SocketAddr,
     pub(super) s7: SocketAddr,
     pub(super) mtconnect: SocketAddr,
+    pub(super) mqtt: SocketAddr,
 }
 
 /// Writes the file.
@@ -29,7 +31,7 @@ pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
 }
 
 fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
-    let Addresses { opcua_url, modbus, mc, s7, mtconnect } = at;
+    let Addresses { opcua_url, modbus, mc, s7, mtconnect, mqtt } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
     writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
@@ -57,7 +59,12 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     writeln!(out, "\n# The pallet wrapper's MTConnect agent: values come by a stream.")?;
     writeln!(out, "[[endpoints]]\nname = \"wrapper\"\nprotocol = \"mtconnect\"")?;
     writeln!(out, "agent_url = \"http://{mtconnect}\"\nscan_ms = 1000")?;
-    tags(out, faults, |place| matches!(place, Place::Item(_)))
+    tags(out, faults, |place| matches!(place, Place::Item(_)))?;
+    writeln!(out, "\n# The line's broker: a Sparkplug edge node and plain topics.")?;
+    writeln!(out, "[[endpoints]]\nname = \"line1-broker\"\nprotocol = \"mqtt\"")?;
+    writeln!(out, "host = \"{}\"\nport = {}", mqtt.ip(), mqtt.port())?;
+    writeln!(out, "topic = \"#\"\nkeep_alive_s = 2\nrebirth = true")?;
+    tags(out, faults, |place| matches!(place, Place::Metric { .. } | Place::Topic { .. }))
 }
 
 fn tags(
@@ -110,6 +117,11 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
         }
         Place::S7 { address } => writeln!(out, "ref = \"{address}\""),
         Place::Item(item) => writeln!(out, "ref = \"{}\"", item.id),
+        Place::Metric { metric, .. } => {
+            writeln!(out, "ref = \"spBv1.0/{GROUP}/{NODE}/{DEVICE}:{metric}\"")
+        }
+        Place::Topic { topic, part: "" } => writeln!(out, "ref = \"{topic}\""),
+        Place::Topic { topic, part } => writeln!(out, "ref = \"{topic}#{part}\""),
         Place::Bit { unit, table, address } => {
             writeln!(out, "ref = \"{}:{address}\"", table.word())?;
             unit_key(out, unit)?;
@@ -174,6 +186,7 @@ mod tests {
             mc: "127.0.0.1:5007".parse().unwrap(),
             s7: "127.0.0.1:1102".parse().unwrap(),
             mtconnect: "127.0.0.1:5000".parse().unwrap(),
+            mqtt: "127.0.0.1:1883".parse().unwrap(),
         };
         toml(&at, faults).parse().unwrap()
     }
@@ -217,6 +230,7 @@ mod tests {
         assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
         assert_eq!(endpoints[3]["port"].as_integer(), Some(1102));
         assert_eq!(endpoints[4]["agent_url"].as_str(), Some("http://127.0.0.1:5000"));
+        assert_eq!(endpoints[5]["port"].as_integer(), Some(1883));
     }
 
     #[test]

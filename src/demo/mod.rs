@@ -11,6 +11,7 @@ mod faults;
 mod frame;
 mod mc;
 mod modbus;
+mod mqtt;
 mod mtconnect;
 mod mtconnect_xml;
 mod opcua;
@@ -23,3 +24,6 @@ mod s7;
 pub use faults::{Fault, by_name, list};
 pub use plant::{DemoError, DemoPlant, start};
 pub use points::ranges;
+
+/// The policy of writes that the demo's collector runs with.
+pub const POLICY: &str = include_str!("policy.toml");

@@ -107,6 +107,8 @@ pub struct Batch {
     pub current: Option<Observations>,
     /// Samples known to be lost on the way, by a queue's overflow for instance.
     pub lost: u64,
+    /// Messages that came, whether a tag follows them or not: the session's sign of life.
+    pub heard: u64,
 }
 
 impl Batch {
@@ -119,5 +121,6 @@ impl Batch {
         self.hearing = None;
         self.current = None;
         self.lost = 0;
+        self.heard = 0;
     }
 }

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod budget;
+mod dossier;
 mod endpoint;
 mod moc;
 mod page;
@@ -21,6 +22,7 @@ mod window;
 
 pub use alarm::{ConditionEvent, ConditionId};
 pub use budget::Budget;
+pub use dossier::{Dossier, MocState};
 pub use endpoint::{EndpointName, LinkState, UnitId};
 pub use moc::{
     Approval, Approver, Check, Selection, Separation, Ticket, Tier, Verdict, hex, unhex,

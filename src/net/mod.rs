@@ -2,6 +2,7 @@
 
 pub mod dial;
 pub mod exchange;
+pub mod mqtt;
 #[cfg(feature = "writes")]
 pub mod registers;
 pub mod words;

@@ -2,6 +2,7 @@
 
 pub mod mc;
 pub mod modbus;
+pub mod mqtt;
 pub mod mtconnect;
 pub mod opcua;
 pub mod s7;
@@ -9,5 +10,11 @@ pub mod s7;
 use crate::driver::Protocol;
 
 /// Every protocol this collector speaks.
-pub const PROTOCOLS: &[Protocol] =
-    &[opcua::PROTOCOL, modbus::PROTOCOL, s7::PROTOCOL, mc::PROTOCOL, mtconnect::PROTOCOL];
+pub const PROTOCOLS: &[Protocol] = &[
+    opcua::PROTOCOL,
+    modbus::PROTOCOL,
+    s7::PROTOCOL,
+    mc::PROTOCOL,
+    mtconnect::PROTOCOL,
+    mqtt::PROTOCOL,
+];

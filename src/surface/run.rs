@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::door::{self, Attendance, Attending};
 use super::notify::{notify_service_manager, watchdog_every};
 use super::state::{Claim, StateDir, StateError};
-use crate::actors::{Collector, Deps, Plant, Pulse, ServeDoors, Setup, SetupError};
+use crate::actors::{Budgets, Collector, Deps, Plant, Pulse, ServeDoors, Setup, SetupError, Stay};
 use crate::driver::Protocol;
 use crate::model::Secret;
 
@@ -91,6 +91,7 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
         state_dir: options.state.path().to_owned(),
         plant: options.plant,
         protocols: options.protocols,
+        stay: if options.exit_idle.is_some() { Stay::UntilIdle } else { Stay::Standing },
         env: |name| std::env::var(name).ok(),
         master: options.master,
     };
@@ -155,7 +156,7 @@ fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> Serve
 }
 
 async fn reload(deps: &Deps) {
-    match deps.reload().await {
+    match deps.reload(Budgets::Kept).await {
         Ok(reloaded) => tracing::info!(?reloaded, "the configuration was read again"),
         Err(error) => tracing::error!("the configuration stays as it was: {error}"),
     }

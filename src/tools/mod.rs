@@ -17,6 +17,7 @@ mod error;
 mod health;
 mod mc;
 mod modbus;
+mod mqtt;
 mod mtconnect;
 mod opcua;
 mod plant_overview;
@@ -28,6 +29,7 @@ pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
+mod write;
 
 pub use call::{Call, Progress};
 pub use define::{Audience, Effect, Tool, ToolDef, define};
@@ -42,6 +44,9 @@ pub const TOOLS: &[ToolDef] = &[
     define::<tag::History>(),
     define::<tag::Stats>(),
     define::<tag::Watch>(),
+    define::<write::Request>(),
+    define::<write::Status>(),
+    define::<write::List>(),
     define::<protocols::Protocols>(),
     define::<opcua::ServerInfo>(),
     define::<opcua::Browse>(),
@@ -60,15 +65,22 @@ pub const TOOLS: &[ToolDef] = &[
     define::<s7::ReadArea>(),
     define::<s7::ReadDb>(),
     define::<s7::ReadMany>(),
+    define::<s7::WriteDb>(),
     define::<mc::CpuStatus>(),
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mc::WriteWords>(),
     define::<mtconnect::Probe>(),
     define::<mtconnect::Current>(),
     define::<mtconnect::Sample>(),
     define::<mtconnect::Assets>(),
     define::<mtconnect::OeeSnapshot>(),
+    define::<mqtt::ReadTopic>(),
+    define::<mqtt::SubscribeSample>(),
+    define::<mqtt::NodeList>(),
+    define::<mqtt::UnsBrowse>(),
+    define::<mqtt::Publish>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),
@@ -80,6 +92,15 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<write::Approve>(),
+    define::<write::Reject>(),
+    define::<write::Undo>(),
+    define::<write::Enrol>(),
+    define::<write::Approvers>(),
+    define::<write::Revoke>(),
+    define::<write::PolicyTest>(),
+    define::<write::Freeze>(),
+    define::<write::Thaw>(),
     define::<audit::AuditTail>(),
     define::<audit::AuditVerify>(),
     define::<audit::AuditExport>(),

@@ -37,7 +37,7 @@ pub(crate) fn package(path: &str) -> PathBuf {
 }
 
 /// Gives a folder of its own below `target`, for what servers keep between runs.
-fn kept(name: &str) -> PathBuf {
+pub(crate) fn kept(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&path).unwrap();
     path
@@ -212,7 +212,7 @@ impl Peer {
     ///
     /// # Errors
     /// What the server wrote before it ended or its time was up.
-    fn start(name: &str, words: &[String], port: u16) -> Result<Self, String> {
+    pub(crate) fn start(name: &str, words: &[String], port: u16) -> Result<Self, String> {
         let log = kept("logs").join(format!("{name}-{}-{port}.log", std::process::id()));
         let mut child = Command::new(package("tests/peers/leash"))
             .args(words)

@@ -56,6 +56,11 @@ impl Endpoint {
         Self::new(name, "mtconnect", &url)
     }
 
+    /// A broker's plain door on 127.0.0.1.
+    pub(crate) fn mqtt(name: &str, port: u16) -> Self {
+        Self::new(name, "mqtt", &format!("host = \"127.0.0.1\"\nport = {port}"))
+    }
+
     /// An OPC UA server on 127.0.0.1.
     pub(crate) fn opcua(name: &str, port: u16, path: &str) -> Self {
         let url = format!("endpoint_url = \"opc.tcp://127.0.0.1:{port}{path}\"\nscan_ms = 200");

@@ -149,7 +149,10 @@ impl PollerState {
         }
         let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
         // A new session wakes us before anything has come: that proves nothing.
-        let has_come = is_polled || self.has_progressed || !self.batch.readings.is_empty();
+        let has_come = is_polled
+            || self.has_progressed
+            || self.batch.heard > 0
+            || !self.batch.readings.is_empty();
         match result {
             Ok(()) if has_come => {
                 s.take(&mut self.batch.readings);

@@ -17,6 +17,7 @@ fn every_message_stands_in_the_table_of_its_actor() {
     let actors = [
         ("Root", include_str!("../root.rs"), "enum RootMsg {"),
         ("Endpoints", include_str!("../endpoints.rs"), "enum EndpointsMsg {"),
+        ("Command", include_str!("../command.rs"), "enum CommandMsg {"),
         ("Poller", include_str!("../poller/mod.rs"), "enum PollerMsg {"),
         ("Historian", include_str!("../historian.rs"), "enum HistorianMsg {"),
         ("LedgerKeeper", include_str!("../ledger.rs"), "enum LedgerMsg {"),
@@ -49,9 +50,10 @@ fn the_bounds_are_those_of_the_code() {
     assert!(PAGE.contains(&format!("| {DEMANDS_MAX} permits,")));
     let root = include_str!("../root.rs");
     for (text, constant) in [
+        ("(0.3 s at most)", "COMMAND_MAX: Duration = Duration::from_millis(300)"),
         ("(0.7 s at most)", "DOORS_MAX: Duration = Duration::from_millis(700)"),
-        ("(2.7 s at most)", "STEP_MAX: Duration = Duration::from_millis(2700)"),
-        ("(1.3 s at most)", "STORES_MAX: Duration = Duration::from_millis(1300)"),
+        ("(2.6 s at most)", "STEP_MAX: Duration = Duration::from_millis(2600)"),
+        ("(1.2 s at most)", "STORES_MAX: Duration = Duration::from_millis(1200)"),
     ] {
         assert!(PAGE.contains(text) && root.contains(constant), "{text}");
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use ractor::rpc::CallResult;
 
 use super::*;
+use crate::actors::deps::Deps;
 use crate::actors::doors::ServeDoors;
 use crate::actors::historian::{HistorianArgs, HistorianFace};
 use crate::actors::root::{Root, RootArgs, RootMsg};
@@ -37,7 +38,8 @@ async fn the_end_comes_in_order_and_within_five_seconds_though_a_device_hangs() 
         HistorianArgs { store: store.clone(), cache: rig.cache.clone(), face: face.clone() };
     let ledger = Ledger::open(dir.path(), Settings::default(), clock::now());
     let ledger = Arc::new(ledger.unwrap());
-    let args = RootArgs { ledger: ledger.clone(), historian, endpoints, doors };
+    let command = Deps::alone();
+    let args = RootArgs { ledger: ledger.clone(), historian, endpoints, command, doors };
     let (root, ended) = Actor::spawn(None, Root, args).await.unwrap();
     let wanted = rig.connections(&[spec("hangs", &[1]), spec("ends", &[1])]);
     let made = root.call(|done| RootMsg::Reconcile(wanted, done), None).await.unwrap();

@@ -153,6 +153,11 @@ fn reply_bytes(reply: &Reply) -> usize {
             .iter()
             .map(|asset| size_of::<Asset>() + asset.id.len() + asset.kind.len() + 64)
             .sum(),
+        // What is made of a message takes several times its bytes.
+        Reply::Messages { messages, .. } => messages
+            .iter()
+            .map(|m| size_of_val(m) + m.topic.len() + 8 * usize::try_from(m.bytes).unwrap_or(0))
+            .sum(),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, SecretError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
         Err(rustix::io::Errno::LOOP) => return Err(not_private(path, "is a symbolic link")),
         Err(error) => return Err(failed("opening", path)(error.into())),
     };

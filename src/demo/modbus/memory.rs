@@ -40,7 +40,9 @@ impl Memory {
             | Place::McWords { .. }
             | Place::McBit { .. }
             | Place::S7 { .. }
-            | Place::Item(_) => {}
+            | Place::Item(_)
+            | Place::Metric { .. }
+            | Place::Topic { .. } => {}
             Place::Bit { unit, table, address } => {
                 self.cells.insert((unit, table, address), u16::from(*value == Value::Bool(true)));
             }

@@ -4,6 +4,7 @@
 
 mod capper;
 mod filler;
+mod inspector;
 mod nodes;
 mod palletiser;
 mod registers;
@@ -120,6 +121,20 @@ pub(crate) enum Place {
     },
     /// A data item of the MTConnect agent.
     Item(&'static ItemKind),
+    /// A metric of the device behind the Sparkplug edge node.
+    Metric {
+        /// Its name.
+        metric: &'static str,
+        /// The number of its type.
+        kind: u32,
+    },
+    /// A plain topic of the broker, or a part of its JSON.
+    Topic {
+        /// The topic.
+        topic: &'static str,
+        /// The path of the part; empty where the payload is the value.
+        part: &'static str,
+    },
     /// One bit of a register.
     RegisterBit {
         /// The unit.
@@ -205,8 +220,14 @@ impl Table {
 
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
-    let machines =
-        [filler::POINTS, registers::POINTS, capper::POINTS, palletiser::POINTS, wrapper::POINTS];
+    let machines = [
+        filler::POINTS,
+        registers::POINTS,
+        capper::POINTS,
+        palletiser::POINTS,
+        wrapper::POINTS,
+        inspector::POINTS,
+    ];
     nodes::POINTS.iter().chain(machines.into_iter().flatten())
 }
 
@@ -329,6 +350,8 @@ mod tests {
                 Place::McBit { device, number } => vec![format!("{device}{number}")],
                 Place::S7 { address } => vec![address.to_owned()],
                 Place::Item(item) => vec![item.id.to_owned()],
+                Place::Metric { metric, .. } => vec![metric.to_owned()],
+                Place::Topic { topic, part } => vec![format!("{topic}#{part}")],
                 Place::RegisterBit { unit, table, address, bit } => {
                     vec![format!("{unit} {} {address}.{bit}", table.word())]
                 }

@@ -11,6 +11,7 @@ use super::http::Agent;
 use super::items::{Index, Routes};
 use super::stream::snapshot;
 use super::streams::{self, Header};
+use super::times;
 use super::values::{self, Reads};
 use super::xml::Fault;
 use crate::clock;
@@ -80,11 +81,13 @@ pub(super) async fn answer(caller: Caller, ask: Ask) -> Result<Reply, DriverErro
         Ask::Browse { root, depth, nodes_max, values } => {
             caller.browse(&root, depth, nodes_max, values).await
         }
-        Ask::Block(_) | Ask::History { .. } | Ask::Listen { .. } => Err(DriverError::new(
-            ErrorKind::Unsupported,
-            "an MTConnect agent has no registers and no history of one item alone",
-        )
-        .hint("read data items by id with a tag, mtconnect_current or mtconnect_sample")),
+        Ask::Block(_) | Ask::History { .. } | Ask::Listen { .. } | Ask::Messages { .. } => {
+            Err(DriverError::new(
+                ErrorKind::Unsupported,
+                "an MTConnect agent has no registers, topics, or history of one item alone",
+            )
+            .hint("read data items by id with a tag, mtconnect_current or mtconnect_sample"))
+        }
     }
 }
 
@@ -135,7 +138,7 @@ impl Caller {
             for (target, slot) in found.iter().zip(&mut newest) {
                 if target.as_ref().is_ok_and(|target| target.is(&place.device, &seen)) {
                     let (value, quality) = on_demand(&seen);
-                    *slot = Some((value, quality, Timestamp::parse(&seen.timestamp).ok()));
+                    *slot = Some((value, quality, times::read(&seen.timestamp)));
                 }
             }
         });

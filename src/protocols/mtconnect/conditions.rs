@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::streams::{Place, Seen};
+use super::times;
 use super::values::UNAVAILABLE;
 use crate::driver::Level;
 use crate::model::{ConditionEvent, ConditionId, Quality, Timestamp};
@@ -44,8 +45,9 @@ impl Conditions {
         if self.items.len() >= ITEMS_MAX && !self.items.contains_key(seen.id.as_ref()) {
             return;
         }
+        let rare = seen.rare();
         let key: &str =
-            if seen.condition_id.is_empty() { &seen.native_code } else { &seen.condition_id };
+            if rare.condition_id.is_empty() { &rare.native_code } else { &rare.condition_id };
         let new = || Item { level, active: BTreeMap::new() };
         let item = self.items.entry(seen.id.as_ref().into()).or_insert_with(new);
         match level {
@@ -105,7 +107,7 @@ fn event(
     }
     ConditionEvent {
         id: ConditionId { condition: short(&condition), branch: "".into() },
-        name: short(&seen.kind),
+        name: short(&seen.rare().kind),
         source: short(if seen.name.is_empty() { &place.component } else { &seen.name }),
         active: Some(true),
         acknowledged: None,
@@ -125,7 +127,7 @@ fn over(event: ConditionEvent, seen: &Seen<'_>, received_ts: Timestamp) -> Condi
         active: is_known.then_some(false),
         retain: false,
         quality: if is_known { Quality::GOOD } else { UNAVAILABLE },
-        source_ts: Timestamp::parse(&seen.timestamp).ok(),
+        source_ts: times::read(&seen.timestamp),
         received_ts,
         ..event
     }

@@ -2,12 +2,14 @@
 //!
 //! A document counts as a whole or not at all: nothing of one that is damaged anywhere comes in.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::conditions::Conditions;
 use super::items::{Route, Routes};
 use super::streams::{self, Header, Place, Seen};
+use super::times;
 use super::values;
 use super::xml::Fault;
 use crate::clock;
@@ -71,6 +73,8 @@ struct Draft<'d> {
     /// The newest of each other item, by its place in the list.
     newest: Vec<(Place<'d>, Seen<'d>)>,
     places: HashMap<&'d str, usize>,
+    /// The last one read.
+    held: Option<(Place<'d>, Seen<'d>)>,
 }
 
 impl Follow {
@@ -84,7 +88,7 @@ impl Follow {
     ) -> Result<Intake, Fault> {
         let received_ts = clock::now();
         let mut draft = Draft::default();
-        let mut times = Times::default();
+        let mut found: &[Route] = &[];
         let header = streams::read(document, |place, seen| {
             draft.intake.observations += 1;
             if let Some(sequence) = seen.sequence {
@@ -98,23 +102,26 @@ impl Follow {
                 draft.later.push((place.clone(), seen));
                 return;
             }
-            for route in routes.of(&seen.id, &seen.name) {
-                if is_from(route, place) {
-                    let (value, quality) = values::value(&seen, route.reads);
-                    let (value, quality) = match route.path.as_deref() {
-                        None => (value, quality),
-                        path => picked(&value, quality, path),
-                    };
-                    let source_ts = times.read(&seen.timestamp);
-                    let reading =
-                        Reading { tag: route.tag, value, quality, source_ts, received_ts };
-                    draft.intake.readings.push(reading);
-                }
+            // Documents list an item's observations one after the other.
+            if !draft.is_again(place, &seen) {
+                draft.settle();
+                found = routes.of(&seen.id, &seen.name);
             }
-            draft.keep_newest(place, seen);
+            for route in found.iter().filter(|route| is_from(route, place)) {
+                let (value, quality) = values::value(&seen, route.reads);
+                let (value, quality) = match route.path.as_deref() {
+                    None => (value, quality),
+                    path => picked(&value, quality, path),
+                };
+                let source_ts = times::read(&seen.timestamp);
+                let tag = route.tag;
+                draft.intake.readings.push(Reading { tag, value, quality, source_ts, received_ts });
+            }
+            draft.hold(place, seen);
         })?;
         draft.intake.header = header;
         check(&draft.intake)?;
+        draft.settle();
         Ok(self.commit(draft, kind, routes, received_ts))
     }
 
@@ -130,7 +137,7 @@ impl Follow {
             *self = Self::default();
         }
         for (place, seen) in later {
-            let source_ts = Timestamp::parse(&seen.timestamp).ok();
+            let source_ts = times::read(&seen.timestamp);
             let (value, quality) = if seen.category == Category::Condition {
                 let out = &mut intake.conditions;
                 self.conditions.take(&place, &seen, source_ts, received_ts, out);
@@ -197,8 +204,9 @@ impl Follow {
 
     /// Shows a condition beside the others of its item that are still active.
     fn show_condition(&mut self, place: &Place<'_>, seen: &Seen<'_>) {
+        let rare = seen.rare();
         let code: &str =
-            if seen.condition_id.is_empty() { &seen.native_code } else { &seen.condition_id };
+            if rare.condition_id.is_empty() { &rare.native_code } else { &rare.condition_id };
         let is_active = matches!(seen.level(), Some(Level::Warning | Level::Fault));
         let own = |code: &str| format!("{}\u{0}{code}", seen.id).into_boxed_str();
         if is_active {
@@ -240,41 +248,39 @@ impl Follow {
 }
 
 impl<'d> Draft<'d> {
-    fn keep_newest(&mut self, place: &Place<'d>, seen: Seen<'d>) {
+    /// Tells whether an observation is of the same item as the one before it.
+    fn is_again(&self, place: &Place<'_>, seen: &Seen<'_>) -> bool {
+        let is_same = |(at, held): &(Place<'_>, Seen<'_>)| {
+            held.id == seen.id && at.device == place.device && at.component == place.component
+        };
+        self.held.as_ref().is_some_and(is_same)
+    }
+
+    /// Holds an observation until one of another item comes.
+    fn hold(&mut self, place: &Place<'d>, seen: Seen<'d>) {
+        match &mut self.held {
+            Some((_, held)) => *held = seen,
+            None => self.held = Some((place.clone(), seen)),
+        }
+    }
+
+    /// Puts the newest observation of an item in its place.
+    fn settle(&mut self) {
+        let Some((place, seen)) = self.held.take() else { return };
         // An id that had to be unescaped lives no longer than its observation: rare, and kept
         // as it comes.
-        let std::borrow::Cow::Borrowed(id) = seen.id else {
-            return self.newest.push((place.clone(), seen));
-        };
+        let Cow::Borrowed(id) = seen.id else { return self.newest.push((place, seen)) };
         match self.places.get(id).copied() {
             Some(at) => {
                 if let Some(kept) = self.newest.get_mut(at) {
-                    kept.1 = seen;
+                    *kept = (place, seen);
                 }
             }
             None => {
                 self.places.insert(id, self.newest.len());
-                self.newest.push((place.clone(), seen));
+                self.newest.push((place, seen));
             }
         }
-    }
-}
-
-/// Reads the times of observations, which often repeat.
-#[derive(Default)]
-struct Times {
-    text: String,
-    at: Option<Timestamp>,
-}
-
-impl Times {
-    fn read(&mut self, text: &str) -> Option<Timestamp> {
-        if self.text != text || text.is_empty() {
-            self.at = Timestamp::parse(text).ok();
-            self.text.clear();
-            self.text.push_str(text);
-        }
-        self.at
     }
 }
 
@@ -303,13 +309,14 @@ fn picked(value: &Value, quality: Quality, path: Option<&str>) -> (Value, Qualit
 /// Makes an observation that outlives its document.
 pub(super) fn row(place: &Place<'_>, seen: &Seen<'_>) -> Observation {
     let short = |text: &str| -> Arc<str> { text.chars().take(256).collect::<String>().into() };
+    let rare = seen.rare();
     let condition = seen.level().map(|level| ConditionReport {
         level,
-        native_code: short(&seen.native_code),
-        native_severity: short(&seen.native_severity),
-        qualifier: short(&seen.qualifier),
+        native_code: short(&rare.native_code),
+        native_severity: short(&rare.native_severity),
+        qualifier: short(&rare.qualifier),
     });
-    let kind: &str = if seen.category == Category::Condition { &seen.kind } else { seen.element };
+    let kind: &str = if seen.category == Category::Condition { &rare.kind } else { seen.element };
     Observation {
         device: short(&place.device),
         component: short(&place.component),

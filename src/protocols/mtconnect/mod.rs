@@ -18,6 +18,7 @@ mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod times;
 mod values;
 mod xml;
 

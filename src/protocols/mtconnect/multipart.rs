@@ -200,11 +200,8 @@ mod tests {
         let (mut cutter, mut parts) = (Cutter::new("x", 1000), Vec::new());
         for piece in stream.chunks(step) {
             cutter.feed(piece);
-            loop {
-                match cutter.cut()? {
-                    Cut::Part(part) => parts.push(String::from_utf8(part).unwrap().trim().into()),
-                    Cut::More | Cut::End => break,
-                }
+            while let Cut::Part(part) = cutter.cut()? {
+                parts.push(String::from_utf8(part).unwrap().trim().into());
             }
         }
         Ok(parts)

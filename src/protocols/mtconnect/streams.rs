@@ -54,19 +54,27 @@ pub(super) struct Seen<'d> {
     pub(super) category: Category,
     pub(super) id: Cow<'d, str>,
     pub(super) name: Cow<'d, str>,
-    pub(super) kind: Cow<'d, str>,
     pub(super) sub_type: Cow<'d, str>,
     pub(super) timestamp: Cow<'d, str>,
     pub(super) sequence: Option<u64>,
-    pub(super) native_code: Cow<'d, str>,
-    pub(super) native_severity: Cow<'d, str>,
-    pub(super) qualifier: Cow<'d, str>,
-    pub(super) condition_id: Cow<'d, str>,
+    /// What conditions say.
+    rare: Option<Box<Rare<'d>>>,
     /// The set begins anew: what it does not name is gone.
     pub(super) is_reset: bool,
     pub(super) text: Cow<'d, str>,
     /// Empty where it is no set.
     pub(super) entries: Vec<Entry<'d>>,
+}
+
+/// What only conditions say; there are a hundred other observations to one of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rare<'d> {
+    /// The data item's type.
+    pub(super) kind: Cow<'d, str>,
+    pub(super) native_code: Cow<'d, str>,
+    pub(super) native_severity: Cow<'d, str>,
+    pub(super) qualifier: Cow<'d, str>,
+    pub(super) condition_id: Cow<'d, str>,
 }
 
 /// Where an observation stands.
@@ -76,7 +84,12 @@ pub(super) struct Place<'d> {
     pub(super) component: Cow<'d, str>,
 }
 
-impl Seen<'_> {
+impl<'d> Seen<'d> {
+    /// Gives what a condition says.
+    pub(super) fn rare(&self) -> Rare<'d> {
+        self.rare.as_deref().cloned().unwrap_or_default()
+    }
+
     /// Tells whether the agent says that it has no value.
     pub(super) fn is_unavailable(&self) -> bool {
         self.text == "UNAVAILABLE" || self.level() == Some(Level::Unavailable)
@@ -144,14 +157,10 @@ fn observation<'d>(
         category,
         id: Cow::Borrowed(""),
         name: Cow::Borrowed(""),
-        kind: Cow::Borrowed(""),
         sub_type: Cow::Borrowed(""),
         timestamp: Cow::Borrowed(""),
         sequence: None,
-        native_code: Cow::Borrowed(""),
-        native_severity: Cow::Borrowed(""),
-        qualifier: Cow::Borrowed(""),
-        condition_id: Cow::Borrowed(""),
+        rare: None,
         is_reset: false,
         text: Cow::Borrowed(""),
         entries: Vec::new(),
@@ -162,11 +171,11 @@ fn observation<'d>(
         "sequence" => seen.sequence = value.trim().parse().ok(),
         "name" => seen.name = value,
         "subType" => seen.sub_type = value,
-        "type" => seen.kind = value,
-        "nativeCode" => seen.native_code = value,
-        "nativeSeverity" => seen.native_severity = value,
-        "qualifier" => seen.qualifier = value,
-        "conditionId" => seen.condition_id = value,
+        "type" => seen.rare.get_or_insert_default().kind = value,
+        "nativeCode" => seen.rare.get_or_insert_default().native_code = value,
+        "nativeSeverity" => seen.rare.get_or_insert_default().native_severity = value,
+        "qualifier" => seen.rare.get_or_insert_default().qualifier = value,
+        "conditionId" => seen.rare.get_or_insert_default().condition_id = value,
         "resetTriggered" => seen.is_reset = true,
         _ => {}
     })?;

@@ -346,9 +346,12 @@ fn answer(
 ) -> BoxFuture<'static, Result<Reply, DriverError>> {
     match ask {
         Ask::Connect => Box::pin(async { Ok(Reply::Connected) }),
-        Ask::Block(_) | Ask::Model | Ask::Current | Ask::Recent { .. } | Ask::Assets => {
-            Box::pin(async { Err(unsupported()) })
-        }
+        Ask::Block(_)
+        | Ask::Model
+        | Ask::Current
+        | Ask::Recent { .. }
+        | Ask::Assets
+        | Ask::Messages { .. } => Box::pin(async { Err(unsupported()) }),
         Ask::Read { refs, .. } => Box::pin(read_many(caller, refs)),
         Ask::Identify => {
             Box::pin(async move { identify::identify(&caller).await.map(Reply::Identity) })

@@ -112,8 +112,8 @@ fn ten_thousand_damaged_set_ups_grant_what_they_say_or_nothing() {
         let mut came = good.to_vec();
         damage(&mut state, &mut came);
         if let Ok(Ok(bytes)) = frame::granted(&came, REFERENCE) {
-            let last = came.last_chunk::<2>().unwrap();
-            assert_eq!(bytes, u16::from_be_bytes(*last), "{round}");
+            // The last two of the eight parameters; what is granted stands nowhere else.
+            assert_eq!(bytes, u16::from_be_bytes([came[18], came[19]]), "{round}");
         }
         let mut came = connection.to_vec();
         damage(&mut state, &mut came);
@@ -149,9 +149,12 @@ fn ten_thousand_stretches_of_any_bytes_are_a_value_of_each_type_or_bad() {
             assert_eq!(quality.is_good(), number.is_finite(), "{round}");
         }
         if let Value::Text(text) = &value {
-            assert!(text.len() <= 4 * right, "{round}");
+            // A date has ten characters whatever it was made of.
+            assert!(text.len() <= 4 * right + 32, "{round}");
         }
-        assert!(length == right || !quality.is_good(), "{round}: {kind:?} of {length} bytes");
+        // Text says its own length within what was read; anything else has its width alone.
+        let is_text = matches!(kind, Type::Text(_) | Type::WideText(_));
+        assert!(is_text || length == right || !quality.is_good(), "{round}: {kind:?}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! `ot-aiops demo`: a simulated plant and its collector in one process.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -75,6 +77,8 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
         let config = state.path().join("config.toml");
         std::fs::write(&config, plant.config_toml())
             .map_err(|error| format!("{} can't be written: {error}", config.display()))?;
+        let policy = state.path().join("policy.toml");
+        write_policy(&policy).map_err(|error| format!("{}: {error}", policy.display()))?;
         print_commands(&plant, state.path());
         let options = RunOptions {
             config: Some(config),
@@ -97,6 +101,13 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
     }
 }
 
+/// Writes the demo's policy where nobody else can write it: else it would not be taken.
+fn write_policy(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(demo::POLICY.as_bytes())
+}
+
 /// Prints what to do next, as it can be pasted into another terminal.
 fn print_commands(plant: &DemoPlant, state: &Path) {
     let otctl = format!("{} --state {}", otctl(), state.display());
@@ -114,6 +125,15 @@ fn print_commands(plant: &DemoPlant, state: &Path) {
         "tag read demo/line1/filler/speed demo/line1/mixer/level",
         "tag history demo/line1/filler/speed --since -5m",
         "endpoint status",
+    ] {
+        eprintln!("  {otctl} {words}");
+    }
+    eprintln!("a write, from request to audit:");
+    for words in [
+        "approver new me",
+        "moc request demo/line1/filler/speed_setpoint 560 --reason 'try it'",
+        "moc approve MOC-1",
+        "audit verify",
     ] {
         eprintln!("  {otctl} {words}");
     }

@@ -13,6 +13,7 @@ use super::client::Session;
 use super::discover::{self, Discovery, discover};
 use super::exit::{Exit, Failure, judge};
 use super::nouns;
+use super::people::{self, Task};
 use super::refused::refused;
 use super::tail::tail;
 use crate::surface::nearest::nearest;
@@ -111,6 +112,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
     }
     for (_, noun) in nouns {
         // A noun whose verbs are all other names is itself one.
+        let noun = people::extend(noun.get_name().to_owned().as_str(), noun);
         let is_other = noun.get_subcommands().all(Command::is_hide_set);
         root = root.subcommand(noun.hide(is_other));
     }
@@ -157,7 +159,7 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
-    let is_endless = matches!(asked, Asked::Tail { .. });
+    let is_endless = matches!(asked, Asked::Tail { .. } | Asked::Task(Task::Watch));
     let done = runtime.block_on(async {
         tokio::select! {
             done = answered(&state, asked, output) => done,
@@ -207,6 +209,7 @@ enum Asked {
     Trust {
         fingerprint: String,
     },
+    Task(Task),
     Discover {
         what: Discovery,
         /// How long each page may take.
@@ -236,6 +239,7 @@ async fn answered(
             let session = Session::open(state, Audience::Everyone).await?;
             tail(&session, &pattern, output, polls).await.map(|()| None)
         }
+        Asked::Task(task) => people::run(state, task, output).await,
         Asked::Discover { what, within } => {
             let session = Session::open(state, Audience::OperatorsOnly).await?;
             discover(&session, &what, within + SPARE).await.map(Some)
@@ -277,6 +281,9 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         }
         noun => {
             let (verb, rest) = rest.subcommand().ok_or_else(|| usage("no verb".into()))?;
+            if let Some(task) = people::task(noun, verb, rest)? {
+                return Ok(Asked::Task(task));
+            }
             let mut names = tools.iter().flat_map(names_of);
             let found = names.find(|name| name.noun == noun && name.verb == verb);
             let tool = found.ok_or_else(|| usage(format!("no command {noun} {verb}")))?.tool;

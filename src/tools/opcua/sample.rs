@@ -11,6 +11,7 @@ use crate::diagnose::{number, outliers};
 use crate::driver::{Ask, DriverError, NodeReading, Reply};
 use crate::model::{EndpointName, LinkState, Quality, Tag, Timestamp};
 use crate::tools::ask::{ask_device, mismatched};
+use crate::tools::call::clamped;
 use crate::tools::endpoint::{Target, pick};
 use crate::tools::provenance::Provenance;
 use crate::tools::values::json;
@@ -88,14 +89,6 @@ pub(crate) struct SampleOutput {
     interval_ms: i64,
     samples: Vec<SampleAnswer>,
     provenance: Provenance,
-}
-
-/// Refuses what makes no sense at all, and clamps the rest as the reference does.
-fn clamped(name: &str, asked: i64, least: i64, most: i64) -> Result<i64, ToolError> {
-    if asked < 0 || asked > most.saturating_mul(1000) {
-        return Err(ToolError::argument(format!("{name} {asked} is outside {least}..{most}")));
-    }
-    Ok(asked.clamp(least, most))
 }
 
 /// Hears what was already heard, then listens on.

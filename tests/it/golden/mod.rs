@@ -6,6 +6,7 @@ mod mtconnect;
 mod opcua;
 mod operators;
 mod s7;
+mod sparkplug;
 
 pub(crate) use operators::matches;
 

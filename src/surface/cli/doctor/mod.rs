@@ -6,6 +6,7 @@ mod certificates;
 mod files;
 mod live;
 mod offline;
+mod writes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ const OFFLINE: &[Offline] = &[
     certificates::trusted,
     certificates::named_by_settings,
     offline::budgets,
+    writes::policy,
 ];
 
 /// Checks, and says so; the exit code is 1 where there is a fault.

@@ -16,7 +16,7 @@ use super::client::Session;
 use super::exit::{Exit, Failure};
 use super::secret::Where;
 use super::talk::Talk;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, LeftOut, Sources};
 use crate::driver::Protocol;
 use crate::surface::nearest::nearest;
 use crate::surface::state::StateDir;
@@ -138,7 +138,11 @@ impl Setting {
     fn name(&mut self, protocol: &Protocol) -> Result<String, Failure> {
         let there = self.configured()?;
         let taken = |name: &str| {
-            there.endpoints.iter().chain(&there.disabled).any(|spec| spec.name.as_ref() == name)
+            let is_left_out = there.left_out.iter().any(
+                |left| matches!(left, LeftOut::Endpoint(Some(known)) if known.as_ref() == name),
+            );
+            let mut all = there.endpoints.iter().chain(&there.disabled);
+            is_left_out || all.any(|spec| spec.name.as_ref() == name)
         };
         let default = (1..).map(|n| format!("{}{n}", protocol.name)).find(|name| !taken(name));
         let default = default.unwrap_or_default();

@@ -36,7 +36,10 @@ impl Setting {
             _ => "\n\n",
         };
         let draft = Draft::write(&self.target, &format!("{before}{gap}{block}"))?;
-        self.holds(given, &draft, &block)?;
+        if let Err(failure) = self.holds(given, &draft) {
+            self.talk.say(&format!("This would be added:\n\n{block}"))?;
+            return Err(failure);
+        }
         self.keep_secret(given)?;
         draft.settle()?;
         self.talk.say(&format!(
@@ -49,11 +52,8 @@ impl Setting {
     }
 
     /// Makes sure that the new file holds this endpoint as it was proved, before it counts.
-    fn holds(&self, given: &Given, draft: &Draft, block: &str) -> Result<(), Failure> {
-        let failed = |what: String| {
-            Failure::new(Exit::Usage, what)
-                .hint(format!("nothing was written; this is what would be added:\n{block}"))
-        };
+    fn holds(&self, given: &Given, draft: &Draft) -> Result<(), Failure> {
+        let failed = |what: String| Failure::new(Exit::Usage, what).hint("nothing was written");
         let config = self.load(draft.path()).map_err(|failure| failed(failure.message))?;
         let ours = config.endpoints.iter().find(|spec| spec.name == given.spec.name);
         let errors = config.problems.iter().filter(|problem| {
@@ -116,13 +116,7 @@ fn block(given: &Given) -> String {
     let text = endpoint_toml(&given.spec);
     match &given.spec.password {
         None => text,
-        Some(_) => {
-            // Before its tags, whose tables would take the key.
-            let (head, tags) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
-            let name = format!("secret:{}", given.spec.name);
-            let source = toml::Value::String(name);
-            let tags = if tags.is_empty() { String::new() } else { format!("\n{tags}") };
-            format!("{head}\npassword = {source}\n{tags}")
-        }
+        // An endpoint uses the secret of its own name by itself.
+        Some(_) => format!("# Its password is the secret {:?}.\n{text}", given.spec.name),
     }
 }
