@@ -187,17 +187,17 @@ impl Ledger {
         self.report().frozen()
     }
 
-    /// Takes an operator's word that a broken or missing audit has been looked into; recorded.
+    /// Takes an operator's word, recorded before, that a broken or missing audit has been looked
+    /// into. Blocks on the disk.
     ///
     /// # Errors
     /// It could not be made durable.
-    pub async fn acknowledge(&self, event: Event) -> Result<Seq, LedgerError> {
-        let seq = self.append_durable(event).await?;
+    pub fn acknowledge(&self) -> Result<(), LedgerError> {
         self.file.change(open::forget_anew)?;
         let mut report = self.report.lock();
         report.anew = None;
         report.acknowledged = report.first_bad;
-        Ok(seq)
+        Ok(())
     }
 
     /// Appends a record and answers when it is durable.

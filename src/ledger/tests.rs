@@ -224,7 +224,7 @@ async fn a_damaged_or_missing_file_is_named_and_freezes_writes_until_it_was_seen
         end(kept);
         let kept = Kept::open(dir.path());
         assert!(kept.ledger.frozen().is_some(), "a restart does not forget it");
-        kept.ledger.acknowledge(Event::new(What::WritesThawed)).await.unwrap();
+        kept.ledger.acknowledge().unwrap();
         assert_eq!(kept.ledger.frozen(), None);
         end(kept);
         assert_eq!(Kept::open(dir.path()).ledger.frozen(), None);

@@ -210,6 +210,10 @@ impl Deps {
         let document = put(FREEZE, ONE, &None::<String>);
         let event = Event::new(What::WritesThawed);
         self.did(event, by, approver.as_deref(), vec![document]).await?;
+        // Who thaws has seen what is wrong with the audit, where something is.
+        let ledger = self.ledger.clone();
+        let seen = tokio::task::spawn_blocking(move || ledger.acknowledge()).await;
+        seen.map_err(|error| LedgerError::Io(error.to_string()))??;
         self.desk.freeze.set(Cause::Hand, None);
         Ok(())
     }

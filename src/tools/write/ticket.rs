@@ -203,7 +203,7 @@ fn limits(deps: &Deps, dossier: &Dossier) -> Json {
     let name = &dossier.ticket.tag;
     let policy = deps.policy();
     let rule = policy.rule(name);
-    let tag = deps.cache.resolve(name).and_then(|id| deps.cache.tag(id));
+    let tag = deps.resolve(name).and_then(|id| deps.cache.tag(id));
     let own = tag.map(|tag| tag.limits).unwrap_or_default();
     json!({
         "min": rule.and_then(|rule| rule.min), "max": rule.and_then(|rule| rule.max),
