@@ -4,12 +4,12 @@ use crate::model::{Approver, Separation, Tier};
 
 /// Lists who could approve what a user asks for.
 #[must_use]
-pub fn eligible<'a>(
-    approvers: &'a [Approver],
+pub fn eligible(
+    approvers: &[Approver],
     asked_by: u32,
     collector_uid: u32,
     separation: Separation,
-) -> Vec<&'a Approver> {
+) -> Vec<&Approver> {
     let is_other = |approver: &&Approver| {
         separation == Separation::Relaxed
             || approver.offline

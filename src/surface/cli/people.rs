@@ -1,7 +1,7 @@
 //! What people do with `otctl` beyond calling tools: they look at a ticket and sign it, make keys,
 //! check and sign policies. Keys are opened here, where the person sits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -334,7 +334,7 @@ async fn hand_in(session: &Session, approval: Map<String, Value>) -> Result<Valu
     session.call("moc_status", wait, WITHIN + Duration::from_secs(OUTCOME_S)).await
 }
 
-async fn sign(file: &PathBuf, key: Option<&PathBuf>) -> Result<Value, Failure> {
+async fn sign(file: &Path, key: Option<&PathBuf>) -> Result<Value, Failure> {
     let terminal = Terminal::open()?;
     let text = keyfile::read(file, TICKET_BYTES_MAX)?;
     let shown = Value::Object(object(&text)?);
@@ -342,7 +342,7 @@ async fn sign(file: &PathBuf, key: Option<&PathBuf>) -> Result<Value, Failure> {
     confirm(terminal, &shown, &ticket, None).await?;
     let key = keyfile::open(&keyfile::place(key)?).await?;
     let approval = Value::Object(approval(&ticket, &key));
-    let mut beside = file.clone().into_os_string();
+    let mut beside = file.as_os_str().to_owned();
     beside.push(".signed");
     let beside = PathBuf::from(beside);
     let text = serde_json::to_string_pretty(&approval).unwrap_or_default();
@@ -353,7 +353,7 @@ async fn sign(file: &PathBuf, key: Option<&PathBuf>) -> Result<Value, Failure> {
 /// Signs what widens authority, and calls the tool that does it.
 async fn stated(
     state: &StateDir,
-    key: &PathBuf,
+    key: &Path,
     (action, subject, tool): (&str, String, &str),
     arguments: Value,
 ) -> Result<Value, Failure> {
