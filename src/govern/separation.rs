@@ -35,8 +35,8 @@ pub fn fault(
     if asked_by == collector_uid || asked_by == 0 {
         return Some(format!(
             "user {asked_by} asks, and runs the collector or is root: nobody on this machine can \
-             be told apart from it. Give agents a user of their own (doors.agent_group), or enrol an \
-             approver whose key is kept on another machine (offline = true)"
+             be told apart from it. Give agents a user of their own (doors.agent_group), or enrol \
+             an approver whose key is kept on another machine (offline = true)"
         ));
     }
     Some(format!(

@@ -342,7 +342,7 @@ async fn sign(file: &Path, key: Option<&PathBuf>) -> Result<Value, Failure> {
     confirm(terminal, &shown, &ticket, None).await?;
     let key = keyfile::open(&keyfile::place(key)?).await?;
     let approval = Value::Object(approval(&ticket, &key));
-    let mut beside = file.to_path_buf().into_os_string();
+    let mut beside = file.as_os_str().to_owned();
     beside.push(".signed");
     let beside = PathBuf::from(beside);
     let text = serde_json::to_string_pretty(&approval).unwrap_or_default();

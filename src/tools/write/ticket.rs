@@ -188,7 +188,7 @@ impl Tool for Status {
         let mut changed = deps.desk.watch();
         loop {
             changed.mark_unchanged();
-            let dossier = deps.dossier(&input.id).await.map_err(refused)?;
+            let dossier = deps.shown_dossier(&input.id).await.map_err(refused)?;
             let is_finished = !dossier.state.is_open() && !dossier.state.is_in_doubt();
             if is_finished || timeout_at(until, changed.changed()).await.is_err() {
                 let limits = input.ticket.then(|| limits(deps, &dossier));
@@ -268,7 +268,10 @@ impl Tool for List {
         if !(1..=LIST_MAX).contains(&limit) {
             return Err(ToolError::argument(format!("limit is 1 to {LIST_MAX}")));
         }
-        let is_wanted = |d: &Dossier| !input.open || d.state.is_open() || d.state.is_in_doubt();
+        let is_wanted = |d: &Dossier| {
+            let is_left = d.state.is_open() || d.state.is_in_doubt();
+            (is_left || !input.open) && deps.shows(&d.ticket.tag)
+        };
         let all = deps.dossiers(usize::MAX).await;
         let tickets = all.iter().filter(|d| is_wanted(d)).take(limit).map(row).collect();
         Ok(ListOutput { tickets, writes_frozen: deps.frozen() })

@@ -1,5 +1,5 @@
-//! The README's walk, as it is printed: the demo, a key, a request, an approval typed at a terminal,
-//! the verified write, the undo, and the audit.
+//! The README's walk, as it is printed: the demo, a key, a request, an approval typed at a
+//! terminal, the verified write, the undo, and the audit.
 
 use std::path::Path;
 use std::process::Stdio;
