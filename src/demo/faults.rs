@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use super::points::{self, PREFIX};
+use crate::diagnose::Verdict;
 use crate::model::{Timestamp, Value};
 
 /// One scripted fault.
@@ -17,6 +18,10 @@ pub struct Fault {
     pub starts_s: u32,
     /// What should be found.
     pub found: &'static str,
+    /// The verdict of the finding.
+    pub verdict: Verdict,
+    /// Seconds from the fault's start within which it is found.
+    pub found_within_s: u32,
     effect: Effect,
 }
 
@@ -44,6 +49,8 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/capper/hopper_level",
         starts_s: 0,
         found: "BadConfigurationError, then the tag alone in quarantine",
+        verdict: Verdict::BadAddress,
+        found_within_s: 15,
         effect: Effect::Misaddressed { address: NO_REGISTER },
     },
     Fault {
@@ -52,6 +59,8 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/filler/bowl_level",
         starts_s: 10,
         found: "a flat line with quality Good beside a moving speed",
+        verdict: Verdict::Flatline,
+        found_within_s: 60,
         effect: Effect::Stuck,
     },
     Fault {
@@ -60,6 +69,8 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/pasteuriser/hold_temperature",
         starts_s: 15,
         found: "a steady rise with the steam valve and the hot water where they were",
+        verdict: Verdict::Drift,
+        found_within_s: 360,
         effect: Effect::Drift { per_s: 0.02, offset_max: 8.0 },
     },
     Fault {
@@ -68,6 +79,8 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/mixer/level",
         starts_s: 20,
         found: "a Good value whose source timestamp no longer advances",
+        verdict: Verdict::GoodButStale,
+        found_within_s: 60,
         effect: Effect::Stale,
     },
     Fault {
@@ -76,6 +89,8 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/packer/cases",
         starts_s: 30,
         found: "BadNoCommunication on every packer tag and on no other",
+        verdict: Verdict::UnitDead,
+        found_within_s: 30,
         effect: Effect::Dead { unit: points::PACKER_UNIT },
     },
 ];

@@ -72,6 +72,7 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<diagnose::Backtested>(),
 ];
 
 /// Finds a tool by its MCP name.

@@ -13,7 +13,9 @@ use crate::model::{Limits, Timestamp};
 /// Numbers that the start of the window must have.
 const START_MIN: usize = 16;
 /// The start is this share of the window.
-const START: usize = 4;
+const START: usize = 16;
+/// Numbers of the whole window.
+const NUMBERS_MIN: usize = 64;
 /// Neighbours without which nothing is said.
 const NEIGHBOURS_MIN: usize = 2;
 /// Deviations that are allowed for good, and the decision interval of the sum.
@@ -30,8 +32,8 @@ pub(super) const DRIFT: Detector = Detector {
     finds: "a slow move towards a limit that no neighbour makes with it (CUSUM)",
     verdicts: &[Verdict::Drift],
     setting: "times the furthest move of a neighbour, each in its own deviations",
-    usual: 3.0,
-    evidence_min: START * START_MIN,
+    usual: 1.5,
+    evidence_min: NUMBERS_MIN,
     judge,
 };
 
@@ -42,11 +44,11 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     }
     let len = signal.numbers.len();
     let (Some(start), Some(begin)) =
-        (signal.times.get(len / START).copied(), signal.times.first().copied())
+        (signal.times.get((len / START).max(START_MIN)).copied(), signal.times.first().copied())
     else {
         return Judgement::NotEvaluated("no numbers");
     };
-    if len < START * START_MIN {
+    if len < NUMBERS_MIN {
         return Judgement::NotEvaluated("fewer than 64 numbers");
     }
     let Some(own) = Move::of(signal, begin, start) else {
@@ -62,6 +64,9 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     };
     let most = moves.iter().copied().fold(1.0_f64, f64::max);
     let bound = times * (1.0 + most);
+    if !own.now.is_finite() || !bound.is_finite() {
+        return Judgement::NotEvaluated("numbers too far apart to compare");
+    }
     let is_slow = own.step_share <= STEP_SHARE_MAX;
     if own.sum < INTERVAL || own.now.abs() < bound || !is_slow || !own.leads_out(&limits, len) {
         return Judgement::Nothing;

@@ -23,6 +23,8 @@ pub fn run(state: Option<&Path>, faults: &[String]) -> ExitCode {
         for fault in demo::list() {
             println!("{:<16} after {:>2} s  {}", fault.name, fault.starts_s, fault.what);
             println!("{:<16}             to find: {}", "", fault.found);
+            let (verdict, within_s) = (fault.verdict.word(), fault.found_within_s);
+            println!("{:<16}             as {verdict} on {}, within {within_s} s", "", fault.tag);
         }
         return ExitCode::SUCCESS;
     }

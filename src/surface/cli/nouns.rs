@@ -6,6 +6,7 @@ use crate::protocols::PROTOCOLS;
 const NOUNS: &[(&str, &str)] = &[
     ("cert", "Certificates: ours, and those of devices to be trusted"),
     ("collector", "The collector itself"),
+    ("diag", "Diagnoses: of given data, or of what the collector holds"),
     ("diagnose", "Detectors, held against recorded data"),
     ("endpoint", "Endpoints: the connections to devices"),
     ("ethercat", "EtherCAT: planned"),
