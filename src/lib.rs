@@ -26,6 +26,7 @@ pub mod diagnose;
 pub mod driver;
 pub mod gate;
 pub mod govern;
+pub mod ledger;
 pub mod model;
 pub mod net;
 pub mod plan;

@@ -13,19 +13,26 @@ use super::deps::{Deps, Inner};
 use super::directory::Directory;
 use super::doors::ServeDoors;
 use super::endpoints::EndpointsArgs;
+use super::findings::FindingsArgs;
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
+use super::writes::{Cause, Desk};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
-use crate::config::{self, Change, Config, Problem, Sources};
+use crate::config::{self, Audit, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
-use crate::model::{Tag, TagId, TagName};
+use crate::govern::breaker::Breaker;
+use crate::ledger::{Event, Ledger, LedgerError, Outlet, Settings, What};
+use crate::model::{Budget, EndpointName, Secret, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
 /// The shutdown as a whole: 5 s are promised, the rest is for the process itself.
 const STOP_MAX: Duration = Duration::from_millis(4800);
 /// A reload closes sessions and opens others; it never waits for a device to answer.
 const RECONCILE_MAX: Duration = Duration::from_secs(8);
+
+/// An actor that takes longer to answer is as good as dead.
+const PULSE_MAX: Duration = Duration::from_secs(5);
 
 /// Where a collector finds what it needs.
 #[derive(Clone)]
@@ -38,8 +45,21 @@ pub struct Setup {
     pub plant: Plant,
     /// Every protocol of this build.
     pub protocols: &'static [Protocol],
+    /// Whether it ends by itself: then it writes nothing.
+    pub stay: Stay,
     /// Reads an environment variable.
     pub env: fn(&str) -> Option<String>,
+    /// What opens the secret store, where it was given.
+    pub master: Option<Secret>,
+}
+
+/// How long a collector runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// Until somebody ends it.
+    Standing,
+    /// As long as somebody asks: nobody answers for its writes, so there are none.
+    UntilIdle,
 }
 
 /// What the endpoints are.
@@ -60,6 +80,9 @@ pub enum SetupError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit can't be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// An actor didn't start or answer.
     #[error("{0}")]
     Actors(String),
@@ -78,6 +101,17 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
     /// What is wrong with the file and was left as it was before.
     pub problems: Vec<Problem>,
+    /// Budgets that stay as they were: raising one needs an approver's signature.
+    pub kept: Vec<String>,
+}
+
+/// Whether a reload may raise what a device may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budgets {
+    /// Not where a write rule exists.
+    Kept,
+    /// An approver signed it.
+    Opened,
 }
 
 /// The root, once it runs, behind a lock that lets one reload at a time through.
@@ -95,17 +129,23 @@ impl Collector {
         let loaded = load(&setup).map_err(SetupError::Config)?;
         let path = setup.state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now())?;
+        let ledger = Arc::new(Ledger::open(&setup.state_dir, audit(&loaded.audit), clock::now())?);
         let historian = HistorianFace::new(loaded.history);
         if let Some(bad) = &opened.report.quarantined {
             tracing::error!("history could not be read and was set aside as {}", bad.display());
             historian.report.lock().quarantined = Some(bad.display().to_string());
         }
+        let desk = desk(&setup, &ledger)?;
         let deps = Deps::new(Inner {
             cache: TagCache::new(CacheLimits::default()),
             store: Arc::new(opened.store),
+            ledger,
+            desk,
             directory: Arc::new(Directory::default()),
             historian,
+            findings: Arc::default(),
             config: parking_lot::RwLock::new(Arc::new(loaded)),
+            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Mutex::new(None),
             setup,
@@ -113,6 +153,7 @@ impl Collector {
         let config = deps.config.read().clone();
         let wanted = deps.prepare(&config, Restore::Tail)?;
         let args = RootArgs {
+            ledger: deps.ledger.clone(),
             historian: HistorianArgs {
                 store: deps.store.clone(),
                 cache: deps.cache.clone(),
@@ -122,12 +163,24 @@ impl Collector {
                 cache: deps.cache.clone(),
                 directory: deps.directory.clone(),
             },
+            command: deps.clone(),
+            findings: FindingsArgs {
+                cache: deps.cache.clone(),
+                directory: deps.directory.clone(),
+                historian: deps.historian.clone(),
+                face: deps.findings.clone(),
+            },
             doors: doors(deps.clone()),
         };
         let (root, _) = Actor::spawn(None, Root, args)
             .await
             .map_err(|error| SetupError::Actors(error.to_string()))?;
         *deps.reloader.lock().await = Some(root.clone());
+        let started = Event::new(What::Started).with("version", env!("CARGO_PKG_VERSION"));
+        if let Err(error) = deps.ledger.append_durable(started).await {
+            tracing::error!("the start could not be recorded, writes are frozen: {error}");
+        }
+        deps.load_policy().await;
         reconcile(&root, wanted).await?;
         Ok(Self { root, deps })
     }
@@ -140,6 +193,12 @@ impl Collector {
         self.root
             .send_message(RootMsg::OpenDoors)
             .map_err(|error| SetupError::Actors(error.to_string()))
+    }
+
+    /// Gives what tells whether the actors live.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.root.clone())
     }
 
     /// Gives the handles that tools work with.
@@ -157,6 +216,17 @@ impl Collector {
     }
 }
 
+/// Tells whether the root actor answers.
+pub struct Pulse(ActorRef<RootMsg>);
+
+impl Pulse {
+    /// Asks the root actor, which never waits for a device.
+    pub async fn is_felt(&self) -> bool {
+        let asked = self.0.call(RootMsg::Ping, Some(PULSE_MAX)).await;
+        matches!(asked, Ok(CallResult::Success(())))
+    }
+}
+
 /// Whether the newest history goes into the rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Restore {
@@ -171,12 +241,20 @@ impl Deps {
     ///
     /// # Errors
     /// The file can't be used at all; nothing has changed.
-    pub async fn reload(&self) -> Result<Reloaded, SetupError> {
+    pub async fn reload(&self, budgets: Budgets) -> Result<Reloaded, SetupError> {
         let reloader = self.reloader.lock().await;
         let root = reloader.as_ref().ok_or_else(|| SetupError::Actors("not started".into()))?;
         let before = self.config.read().clone();
-        let loaded = load(&self.setup).map_err(SetupError::Config)?;
-        let loaded = config::keep_last_good(loaded, &before);
+        // Opening the secret store takes half a second of computing.
+        let setup = self.setup.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&setup)).await;
+        let loaded = loaded.map_err(|error| SetupError::Actors(error.to_string()))?;
+        let loaded = loaded.map_err(SetupError::Config)?;
+        let mut loaded = config::keep_last_good(loaded, &before);
+        let kept = match budgets {
+            Budgets::Kept if self.needs_statement() => keep_budgets(&mut loaded, &before),
+            _ => Vec::new(),
+        };
         let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
         let history = loaded.history;
@@ -184,9 +262,15 @@ impl Deps {
         let wanted = self.prepare(&loaded, Restore::Nothing)?;
         // Nothing can fail or be cut off between here and the message to the root.
         *self.historian.history.lock() = history;
+        self.ledger.configure(audit(&loaded.audit));
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
-        Ok(Reloaded { changes, problems })
+        self.load_policy().await;
+        let recorded = self.ledger.append_durable(applied(&changes, &problems)).await;
+        if let Err(error) = recorded {
+            tracing::error!("a change of the configuration was not recorded: {error}");
+        }
+        Ok(Reloaded { changes, problems, kept })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.
@@ -216,11 +300,72 @@ impl Deps {
     }
 }
 
+/// Keeps every budget that would be raised as it was, and says which.
+fn keep_budgets(loaded: &mut Config, before: &Config) -> Vec<String> {
+    let mut kept = Vec::new();
+    for spec in &mut loaded.endpoints {
+        let Some(old) = before.endpoints.iter().find(|old| old.name == spec.name) else { continue };
+        let (was, will) = (old.budget, spec.budget);
+        let lower = Budget {
+            requests_per_s: will.requests_per_s.min(was.requests_per_s),
+            burst: will.burst.min(was.burst),
+            connections: will.connections.min(was.connections),
+            on_demand_share: will.on_demand_share.min(was.on_demand_share),
+        };
+        if lower != will {
+            spec.budget = lower;
+            kept.push(format!(
+                "{}: raising a budget needs an approver's signature, so it stays: \
+                 otctl collector reload --approver KEYFILE",
+                spec.name
+            ));
+        }
+    }
+    kept
+}
+
+/// Takes up the tickets where they stand, and says why this collector may write nothing.
+fn desk(setup: &Setup, ledger: &Ledger) -> Result<Desk, SetupError> {
+    let desk = Desk::default();
+    desk.restore(ledger)?;
+    let why = if !cfg!(feature = "writes") {
+        Some("this build has no write path")
+    } else if setup.stay == Stay::UntilIdle {
+        Some("this collector ends with its last session (--exit-idle); start ot-aiops run")
+    } else {
+        None
+    };
+    desk.freeze.set(Cause::Transient, why.map(str::to_owned));
+    Ok(desk)
+}
+
+/// Makes the record of a configuration that was applied.
+fn applied(changes: &[Change], problems: &[Problem]) -> Event {
+    let names = |which: fn(&Change) -> Option<&EndpointName>| -> serde_json::Value {
+        changes.iter().filter_map(which).map(ToString::to_string).collect()
+    };
+    Event::new(What::ConfigurationChanged)
+        .with("added", names(|c| if let Change::Added(name) = c { Some(name) } else { None }))
+        .with("removed", names(|c| if let Change::Removed(name) = c { Some(name) } else { None }))
+        .with("changed", names(|c| if let Change::Changed(name) = c { Some(name) } else { None }))
+        .with("problems", problems.len())
+}
+
+/// Gives the ledger's settings.
+fn audit(config: &Audit) -> Settings {
+    let file = config.file.clone().map(|path| Outlet::File(path.into()));
+    let syslog = config.syslog.clone().map(|path| Outlet::Syslog(path.into()));
+    let journald = config.journald.clone().map(|path| Outlet::Journald(path.into()));
+    let outlets = [file, syslog, journald].into_iter().flatten().collect();
+    Settings { max_bytes: config.max_bytes, outlets }
+}
+
 fn load(setup: &Setup) -> Result<Config, Vec<Problem>> {
     let sources = Sources {
         protocols: setup.protocols,
         env: &|name| (setup.env)(name),
         state_dir: &setup.state_dir,
+        master: setup.master.as_ref(),
     };
     config::load(setup.config.as_deref(), sources)
 }

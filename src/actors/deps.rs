@@ -8,16 +8,28 @@ use serde_json::json;
 
 use super::collector::{Plant, Reloader, Setup};
 use super::directory::Directory;
+use super::findings::FindingsFace;
 use super::historian::HistorianFace;
+use super::sight::Sight;
+use super::writes::Desk;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
+use crate::govern::breaker::Breaker;
+use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
 
+/// Findings at their resource: finding_list has pages.
+const RESOURCE_FINDINGS_MAX: usize = 100;
+
 /// What a tool may reach. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Deps(Arc<Inner>);
+pub struct Deps {
+    inner: Arc<Inner>,
+    /// What whoever uses them is narrowed to.
+    sight: Option<Arc<Sight>>,
+}
 
 /// The handles themselves.
 pub struct Inner {
@@ -25,14 +37,22 @@ pub struct Inner {
     pub cache: Arc<TagCache>,
     /// History past the rings.
     pub store: Arc<SampleStore>,
+    /// The audit.
+    pub ledger: Arc<Ledger>,
+    /// Tickets, and why nothing may be written.
+    pub desk: Desk,
     /// The connections.
     pub directory: Arc<Directory>,
     /// How the historian does.
     pub historian: Arc<HistorianFace>,
+    /// What is wrong, and the alarms.
+    pub findings: Arc<FindingsFace>,
     /// The configuration as it runs.
     pub config: RwLock<Arc<Config>>,
     /// Where everything was found.
     pub setup: Setup,
+    /// What each user has cost.
+    pub breaker: Breaker,
     /// When the collector started.
     pub started: Timestamp,
     pub(crate) reloader: Reloader,
@@ -42,13 +62,21 @@ impl Deref for Deps {
     type Target = Inner;
 
     fn deref(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 }
 
 impl Deps {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        Self { inner: Arc::new(inner), sight: None }
+    }
+
+    pub(super) fn narrowed(&self, sight: Option<Arc<Sight>>) -> Self {
+        Self { inner: self.inner.clone(), sight }
+    }
+
+    pub(super) fn sight(&self) -> Option<&Sight> {
+        self.sight.as_deref()
     }
 
     /// Makes handles to a collector without endpoints and actors, in a directory of its own.
@@ -58,12 +86,20 @@ impl Deps {
         let state_dir = dir.keep();
         let path = state_dir.join("samples.redb");
         let opened = SampleStore::open(&path, clock::now()).expect("a new store opens");
+        let ledger = Ledger::open(&state_dir, crate::ledger::Settings::default(), clock::now());
+        let ledger = Arc::new(ledger.expect("a new ledger opens"));
+        let kept = ledger.clone();
+        std::thread::spawn(move || kept.keep());
         Self::new(Inner {
             cache: TagCache::new(crate::cache::CacheLimits::default()),
             store: Arc::new(opened.store),
+            ledger,
+            desk: Desk::default(),
             directory: Arc::default(),
             historian: HistorianFace::new(crate::config::History::default()),
+            findings: Arc::default(),
             config: RwLock::default(),
+            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Reloader::default(),
             setup: Setup {
@@ -71,7 +107,9 @@ impl Deps {
                 state_dir,
                 plant: Plant::Real,
                 protocols: crate::protocols::PROTOCOLS,
+                stay: super::collector::Stay::Standing,
                 env: |_| None,
+                master: None,
             },
         })
     }
@@ -99,7 +137,7 @@ impl Deps {
     /// Gives tag names that begin with `prefix`, sorted.
     #[must_use]
     pub fn tag_names(&self, prefix: &str, limit: usize) -> Vec<String> {
-        let tags = self.cache.tags().into_iter();
+        let tags = self.tags().into_iter();
         tags.map(|(_, tag)| tag.name.to_string())
             .filter(|name| name.starts_with(prefix))
             .take(limit)
@@ -112,10 +150,37 @@ impl Deps {
         self.directory.endpoints().into_iter().map(|(name, _)| name.to_string()).collect()
     }
 
+    /// Gives what stands at the resource of the findings: the open ones, without what moves by
+    /// itself.
+    #[must_use]
+    pub fn findings_resource(&self) -> serde_json::Value {
+        let (published, now) = (self.findings.published(), clock::now());
+        let is_shown =
+            |open: &&super::Open| !open.is_suppressed && self.findings.shelf(open, now).is_none();
+        let shown: Vec<_> = published
+            .open
+            .iter()
+            .filter(is_shown)
+            .map(|open| {
+                json!({
+                    "id": open.id,
+                    "tag": open.seen.tag,
+                    "endpoint": open.seen.endpoint,
+                    "verdict": open.verdict,
+                    "severity": open.seen.severity,
+                    "since": open.seen.since,
+                })
+            })
+            .collect();
+        let total = shown.len();
+        let first: Vec<_> = shown.into_iter().take(RESOURCE_FINDINGS_MAX).collect();
+        json!({"findings": first, "total": total})
+    }
+
     /// Gives what stands at the resource of a tag.
     #[must_use]
     pub fn tag_resource(&self, name: &str) -> Option<serde_json::Value> {
-        let id = self.cache.resolve(name)?;
+        let id = self.resolve(name)?;
         let tag = self.cache.tag(id)?;
         let latest = self.cache.latest(id);
         let sample = latest.as_ref().map(|latest| &latest.sample);

@@ -10,12 +10,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::demand::{Demand, Outcome};
+use super::errand::{Decide, Deciding, Errand, Operated, Operation};
 use super::observed::LinkReport;
 use super::poller::PollerMsg;
 use crate::driver::{
-    Ask, DriverError, EndpointSpec, ErrorKind, Meter, Protocol, Purpose, Reply, Toll,
+    Ask, DriverError, EndpointSpec, ErrorKind, Inspected, Meter, Protocol, Purpose, Reply, Toll,
 };
-use crate::model::{EndpointName, LinkState, TagId};
+use crate::model::{EndpointName, LinkState, Tag, TagId};
 
 /// Demands that may wait for one device. At the default budget a device answers four calls a
 /// second, so a longer queue would only hold calls past their deadline.
@@ -217,6 +218,69 @@ impl Link {
                 tokio::time::sleep(PROGRESS_EVERY).await;
             }
         }
+    }
+
+    /// Reads one tag from the device now, for a write's sake; gives what it cost, too.
+    pub(crate) async fn inspect(
+        &self,
+        tag: &Arc<Tag>,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> (Result<Inspected, DriverError>, u32) {
+        let toll = Toll::new(self.meter.clone(), purpose);
+        let sent = self.errand(tag, &toll, deadline, |errand| PollerMsg::Inspect(Box::new(errand)));
+        let read = match sent {
+            Ok(heard) => match timeout_at(deadline, heard).await {
+                Ok(Ok(read)) => read,
+                // The poller went down with it.
+                Ok(Err(_)) => Err(super::poller::closing()),
+                Err(_) => Err(super::errand::too_late()),
+            },
+            Err(error) => Err(error),
+        };
+        (read, toll.spent())
+    }
+
+    /// Reads one tag, has the gate decide on it, and writes it at most once. `None` where nobody
+    /// knows what became of it.
+    pub(crate) async fn operate(
+        &self,
+        tag: &Arc<Tag>,
+        decide: Decide,
+        deadline: Instant,
+    ) -> Option<Operated> {
+        // A write is rare and approved: it may take the scans' part of the budget, so that it
+        // doesn't wait between the read and the write.
+        let toll = Toll::new(self.meter.clone(), Purpose::Scan);
+        let decide = Box::new(Deciding(decide));
+        let sent = self.errand(tag, &toll, deadline, |errand| {
+            PollerMsg::Operate(Box::new(Operation { errand, decide }))
+        });
+        match sent {
+            // No deadline here: the poller keeps it, and an answer in doubt is worth waiting for.
+            Ok(heard) => heard.await.ok(),
+            Err(error) => Some(Operated::NotRead(error)),
+        }
+    }
+
+    fn errand<T>(
+        &self,
+        tag: &Arc<Tag>,
+        toll: &Toll,
+        deadline: Instant,
+        message: impl FnOnce(Errand<T>) -> PollerMsg,
+    ) -> Result<tokio::sync::oneshot::Receiver<T>, DriverError> {
+        if let Service::Ended(why) = &*self.service.read() {
+            return Err(why.clone());
+        }
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
+            let text = "too many calls wait for this device already";
+            DriverError::new(ErrorKind::BudgetExhausted, text).hint("wait a moment and ask again")
+        })?;
+        let poller = self.poller().ok_or_else(super::poller::closing)?;
+        let (errand, heard) = Errand::new(tag.clone(), deadline, toll.clone(), permit);
+        poller.send_message(message(errand)).map_err(|_| super::poller::closing())?;
+        Ok(heard)
     }
 
     /// Joins an equal demand, or sends one to the poller and leads it.

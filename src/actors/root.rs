@@ -1,30 +1,46 @@
 //! The root: starts the others, brings them back, and ends them in order.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::time::Instant;
 
+use super::command::{Command, CommandMsg};
 use super::connections::Connection;
+use super::deps::Deps;
 use super::doors::{Doors, DoorsMsg, ServeDoors};
 use super::endpoints::{Endpoints, EndpointsArgs, EndpointsMsg};
+use super::findings::{Findings, FindingsArgs, FindingsMsg};
 use super::historian::{Historian, HistorianArgs, HistorianMsg};
+use super::ledger::{LedgerKeeper, LedgerMsg};
+use crate::ledger::Ledger;
 
 /// The pause before a child is started again.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
 /// What each step of the shutdown may take; together they stay under 5 s.
-const STEP_MAX: Duration = Duration::from_millis(2700);
+const STEP_MAX: Duration = Duration::from_millis(2600);
 /// Closing the doors waits for nothing but their sockets.
 const DOORS_MAX: Duration = Duration::from_millis(700);
-/// The last commit.
-const HISTORIAN_MAX: Duration = Duration::from_millis(1300);
+/// The last commits, of the history and of the audit.
+const STORES_MAX: Duration = Duration::from_millis(1200);
+/// A write under way may end within this; else the next start settles it.
+const COMMAND_MAX: Duration = Duration::from_millis(300);
+/// The ledger is started again this often within [`LEDGER_WITHIN`]; then writes freeze.
+const LEDGER_RESTARTS_MAX: usize = 3;
+const LEDGER_WITHIN: Duration = Duration::from_secs(60);
 
 /// One child of the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Child {
+    Ledger,
     Historian,
     Endpoints,
+    Command,
+    Findings,
     Doors,
 }
 
@@ -33,6 +49,8 @@ pub(crate) enum Child {
 pub(crate) enum RootMsg {
     /// Make the pollers match these connections.
     Reconcile(Vec<Connection>, RpcReplyPort<()>),
+    /// Say that it lives.
+    Ping(RpcReplyPort<()>),
     /// Open the doors.
     OpenDoors,
     /// Start a child again.
@@ -47,16 +65,24 @@ pub(crate) struct Root;
 /// What it starts from.
 #[derive(Clone)]
 pub(crate) struct RootArgs {
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) historian: HistorianArgs,
     pub(crate) endpoints: EndpointsArgs,
+    pub(crate) command: Deps,
+    pub(crate) findings: FindingsArgs,
     pub(crate) doors: ServeDoors,
 }
 
 /// What it knows.
 pub(crate) struct RootState {
     args: RootArgs,
+    ledger: Option<ActorRef<LedgerMsg>>,
+    /// When the ledger failed, of late.
+    ledger_failed: VecDeque<Instant>,
     historian: Option<ActorRef<HistorianMsg>>,
     endpoints: Option<ActorRef<EndpointsMsg>>,
+    command: Option<ActorRef<CommandMsg>>,
+    findings: Option<ActorRef<FindingsMsg>>,
     doors: Option<ActorRef<DoorsMsg>>,
     /// What the pollers were last made to match: a restarted supervisor starts from it.
     connections: Vec<Connection>,
@@ -76,14 +102,21 @@ impl Actor for Root {
     ) -> Result<RootState, ActorProcessingErr> {
         let mut state = RootState {
             args,
+            ledger: None,
+            ledger_failed: VecDeque::new(),
             historian: None,
             endpoints: None,
+            command: None,
+            findings: None,
             doors: None,
             connections: Vec::new(),
             is_closing: false,
         };
+        state.start(Child::Ledger, &me).await;
         state.start(Child::Historian, &me).await;
         state.start(Child::Endpoints, &me).await;
+        state.start(Child::Command, &me).await;
+        state.start(Child::Findings, &me).await;
         Ok(state)
     }
 
@@ -97,6 +130,11 @@ impl Actor for Root {
             RootMsg::Reconcile(connections, done) => {
                 state.connections = connections;
                 state.reconcile(Some(done));
+            }
+            RootMsg::Ping(alive) => {
+                if alive.send(()).is_err() {
+                    tracing::debug!("nobody waits for the pulse");
+                }
             }
             RootMsg::OpenDoors => state.start(Child::Doors, &me).await,
             RootMsg::Restart(child) => state.start(child, &me).await,
@@ -126,6 +164,11 @@ impl Actor for Root {
             _ => return Ok(()),
         };
         if let Some(child) = state.which(&cell).filter(|_| !state.is_closing) {
+            if child == Child::Ledger && state.is_ledger_beyond_help() {
+                tracing::error!("the ledger has failed too often: writes are frozen: {text}");
+                state.args.ledger.give_up(&text);
+                return Ok(());
+            }
             tracing::error!(?child, "failed and is started again: {text}");
             me.send_after(RESTART_AFTER, move || RootMsg::Restart(child));
         }
@@ -136,6 +179,11 @@ impl Actor for Root {
 impl RootState {
     async fn start(&mut self, child: Child, me: &ActorRef<RootMsg>) {
         let failed = match child {
+            Child::Ledger => {
+                let args = self.args.ledger.clone();
+                let started = Actor::spawn_linked(None, LedgerKeeper, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.ledger = Some(actor)).err()
+            }
             Child::Historian => {
                 let args = self.args.historian.clone();
                 let started = Actor::spawn_linked(None, Historian, args, me.get_cell()).await;
@@ -150,6 +198,16 @@ impl RootState {
                 }
                 failed
             }
+            Child::Command => {
+                let args = self.args.command.clone();
+                let started = Actor::spawn_linked(None, Command, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.command = Some(actor)).err()
+            }
+            Child::Findings => {
+                let args = self.args.findings.clone();
+                let started = Actor::spawn_linked(None, Findings, args, me.get_cell()).await;
+                started.map(|(actor, _)| self.findings = Some(actor)).err()
+            }
             Child::Doors => {
                 let serve = self.args.doors.clone();
                 let started = Actor::spawn_linked(None, Doors, serve, me.get_cell()).await;
@@ -161,6 +219,14 @@ impl RootState {
             tracing::error!(?child, "did not start: {error}");
             me.send_after(RESTART_AFTER, move || RootMsg::Restart(child));
         }
+    }
+
+    /// Counts a failure of the ledger, and tells whether there were too many.
+    fn is_ledger_beyond_help(&mut self) -> bool {
+        let now = Instant::now();
+        self.ledger_failed.retain(|at| now.duration_since(*at) < LEDGER_WITHIN);
+        self.ledger_failed.push_back(now);
+        self.ledger_failed.len() > LEDGER_RESTARTS_MAX
     }
 
     fn reconcile(&self, done: Option<RpcReplyPort<()>>) {
@@ -175,10 +241,16 @@ impl RootState {
 
     fn which(&self, cell: &ActorCell) -> Option<Child> {
         let id = Some(cell.get_id());
-        if self.historian.as_ref().map(|a| a.get_id()) == id {
+        if self.ledger.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Ledger)
+        } else if self.historian.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Historian)
         } else if self.endpoints.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Endpoints)
+        } else if self.command.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Command)
+        } else if self.findings.as_ref().map(|a| a.get_id()) == id {
+            Some(Child::Findings)
         } else if self.doors.as_ref().map(|a| a.get_id()) == id {
             Some(Child::Doors)
         } else {
@@ -186,17 +258,34 @@ impl RootState {
         }
     }
 
-    /// Doors first, so that nobody asks; then the sessions; then what they brought is stored.
+    /// Doors first, so that nobody asks; then a write under way; then the sessions; then what they
+    /// brought is stored, history and audit side by side.
     async fn shut_down(&mut self) {
         if let Some(doors) = self.doors.take() {
             late("doors", doors.call(DoorsMsg::Close, Some(DOORS_MAX)).await);
         }
+        if let Some(command) = self.command.take() {
+            late("command", command.call(CommandMsg::Close, Some(COMMAND_MAX)).await);
+        }
+        // What ends on purpose is no finding. Nothing waits for it.
+        if let Some(findings) = self.findings.take() {
+            findings.stop(None);
+        }
         if let Some(endpoints) = self.endpoints.take() {
             late("pollers", endpoints.call(EndpointsMsg::Shutdown, Some(STEP_MAX)).await);
         }
-        if let Some(historian) = self.historian.take() {
-            late("historian", historian.call(HistorianMsg::Close, Some(HISTORIAN_MAX)).await);
-        }
+        let (historian, ledger) = (self.historian.take(), self.ledger.take());
+        let history = async {
+            if let Some(actor) = historian {
+                late("historian", actor.call(HistorianMsg::Close, Some(STORES_MAX)).await);
+            }
+        };
+        let audit = async {
+            if let Some(actor) = ledger {
+                late("ledger", actor.call(LedgerMsg::Close, Some(STORES_MAX)).await);
+            }
+        };
+        tokio::join!(history, audit);
     }
 }
 

@@ -12,7 +12,8 @@ pub use blocks::FoundBlock;
 pub use replies::FoundReply;
 
 use super::TagCache;
-use crate::driver::{Ask, BlockRef, RawBlock, Reply};
+use crate::clock;
+use crate::driver::{Ask, BlockRef, Observations, RawBlock, Reply};
 use crate::model::{ConditionEvent, EndpointName};
 
 /// One endpoint's.
@@ -21,6 +22,7 @@ pub(super) struct Shelf {
     blocks: Mutex<blocks::Blocks>,
     replies: Mutex<replies::Replies>,
     conditions: Mutex<conditions::Conditions>,
+    current: Mutex<Option<FoundReply>>,
 }
 
 impl TagCache {
@@ -76,6 +78,22 @@ impl TagCache {
     #[must_use]
     pub fn find_reply(&self, endpoint: &EndpointName, ask: &Ask) -> Option<FoundReply> {
         self.known_shelf(endpoint)?.replies.lock().find(ask)
+    }
+
+    /// Keeps the newest observation of everything, which a session tells on its own.
+    pub fn put_current(&self, endpoint: &EndpointName, current: Observations) {
+        let found = FoundReply {
+            reply: Arc::new(Reply::Observations(current)),
+            received_ts: clock::now(),
+            seen_uptime_ms: Some(clock::uptime_ms()),
+        };
+        *self.shelf(endpoint).current.lock() = Some(found);
+    }
+
+    /// Gives the newest observation of everything, where a session tells it on its own.
+    #[must_use]
+    pub fn current(&self, endpoint: &EndpointName) -> Option<FoundReply> {
+        self.known_shelf(endpoint)?.current.lock().clone()
     }
 
     /// Keeps a condition's state; one that is over and wants no attention is dropped.

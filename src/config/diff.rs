@@ -31,6 +31,10 @@ pub enum LeftOut {
     History,
     /// Keys of `[doors]`.
     Doors,
+    /// Keys of `[audit]`.
+    Audit,
+    /// An agent, which then sees nothing.
+    Agents,
 }
 
 /// Compares the running endpoints by content: the new ones in their order, then what is gone.
@@ -78,6 +82,13 @@ pub fn keep_last_good(mut new: Config, old: &Config) -> Config {
     }
     if left.contains(&LeftOut::Doors) {
         new.doors = old.doors.clone();
+    }
+    if left.contains(&LeftOut::Audit) {
+        new.audit = old.audit.clone();
+    }
+    if left.contains(&LeftOut::Agents) {
+        new.agents.clone_from(&old.agents);
+        new.strangers_see_nothing = old.strangers_see_nothing;
     }
     let all = || new.endpoints.iter().chain(&new.disabled);
     let mut taken: HashSet<TagName> =

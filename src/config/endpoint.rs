@@ -187,7 +187,7 @@ impl<'a> Loader<'a> {
     }
 
     fn password(&mut self, section: Section<'_>, name: &str) -> Option<Secret> {
-        let vault = Vault { env: self.sources.env, dir: &self.dir };
+        let mut vault = Vault { env: self.sources.env, dir: &self.dir, keyring: &mut self.keyring };
         vault.fetch(name, section, &mut self.desk)
     }
 }

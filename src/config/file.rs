@@ -62,6 +62,14 @@ pub fn find_state(
     if answers(&machine) { Some(machine) } else { home(env) }
 }
 
+/// Gives the file to write where none is named or there yet: `config.toml` in `$OT_AIOPS_HOME`,
+/// else in `~/.ot-aiops`.
+#[must_use]
+pub fn find_home(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let dir = set(env, "OT_AIOPS_HOME").map(PathBuf::from).or_else(|| home(env));
+    dir.map(|dir| dir.join(NAMES[0]))
+}
+
 fn set(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String> {
     env(name).filter(|value| !value.is_empty())
 }

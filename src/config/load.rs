@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::node::{At, Kind, Node};
 use super::problem::Desk;
-use super::section::Section;
+use super::secret::Keyring;
+use super::section::{Section, nearest};
 use super::want::{found, shown};
 use super::{Config, Doors, History, LeftOut, Problem, Sources, check, file, toml_tree, yaml_tree};
 use crate::model::{EndpointName, TagName};
 
 /// The keys of the file's top level. `targets` is the reference's other name for `endpoints`.
-const TOP_KEYS: [&str; 4] = ["endpoints", "targets", "history", "doors"];
+const TOP_KEYS: [&str; 6] = ["endpoints", "targets", "history", "audit", "doors", "agents"];
 
 /// A century: no plant's history is longer.
 const KEEP_DAYS_MAX: i64 = 36_500;
@@ -46,6 +47,7 @@ pub fn load(path: Option<&Path>, sources: Sources<'_>) -> Result<Config, Vec<Pro
         sources,
         dir,
         desk,
+        keyring: Keyring::new(sources.state_dir, sources.master),
         endpoints: HashMap::new(),
         tags: HashMap::new(),
         was: Vec::new(),
@@ -102,6 +104,7 @@ pub(super) struct Loader<'a> {
     /// What relative paths in the file start from.
     pub(super) dir: PathBuf,
     pub(super) desk: Desk,
+    pub(super) keyring: Keyring<'a>,
     pub(super) endpoints: HashMap<EndpointName, At>,
     pub(super) tags: HashMap<TagName, Place>,
     pub(super) was: Vec<Claim>,
@@ -117,10 +120,21 @@ impl Loader<'_> {
         top.check_keys(&TOP_KEYS, "the configuration", &mut self.desk);
         if self.desk.errors() > 0 {
             // A misspelt section may have been any of them.
-            self.out.left_out.extend([LeftOut::Endpoint(None), LeftOut::Doors]);
+            self.out.left_out.extend([
+                LeftOut::Endpoint(None),
+                LeftOut::Doors,
+                LeftOut::Audit,
+                LeftOut::Agents,
+            ]);
+            // `[[agent]]` was to narrow what somebody sees: better nobody unnamed sees anything.
+            let strange = top.entries().iter().filter(|e| !TOP_KEYS.contains(&e.key.as_ref()));
+            self.out.strangers_see_nothing =
+                strange.into_iter().any(|e| nearest(&e.key, &TOP_KEYS) == Some("agents"));
         }
         self.history(top);
+        self.audit(top);
         self.doors(top);
+        self.agents(top);
         for entry in ["endpoints", "targets"].iter().filter_map(|key| top.get(key)) {
             match &entry.value.kind {
                 Kind::List(items) => items.iter().for_each(|item| self.endpoint(item)),

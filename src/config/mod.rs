@@ -3,6 +3,7 @@
 //! Both formats become one positioned tree, which one reader turns into endpoints and tags. One
 //! bad endpoint or tag is reported with its line and left out; the rest runs.
 
+mod agents;
 mod check;
 mod diff;
 mod endpoint;
@@ -13,6 +14,7 @@ mod notation;
 mod password;
 mod problem;
 mod reference;
+pub mod secret;
 mod section;
 mod tag;
 mod tag_table;
@@ -20,18 +22,22 @@ mod tag_table;
 mod tests;
 mod toml_tree;
 mod want;
+mod write;
 mod yaml_tree;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use check::{EndpointCheck, ScanClassCheck, check};
 pub use diff::{Change, LeftOut, diff, keep_last_good};
-pub use file::{find, find_state};
+pub use file::{find, find_home, find_state};
 pub use load::load;
 pub use password::password_env_var;
 pub use problem::{Problem, Severity};
+pub use write::{endpoint_toml, to_toml};
 
 use crate::driver::{EndpointSpec, Protocol};
+use crate::model::Secret;
 
 /// Everything a collector is told.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +50,14 @@ pub struct Config {
     pub disabled: Vec<EndpointSpec>,
     /// How long samples are kept.
     pub history: History,
+    /// How the audit is kept.
+    pub audit: Audit,
     /// Who may use the sockets.
     pub doors: Doors,
+    /// Users whose agents are shown less, or may cost less.
+    pub agents: Vec<Agent>,
+    /// An agent that could not be told was set wrongly, so who is not named sees nothing.
+    pub strangers_see_nothing: bool,
     /// What is wrong with the file; errors are left out above.
     pub problems: Vec<Problem>,
     /// What errors have left out, all of it.
@@ -69,6 +81,25 @@ impl Default for History {
     }
 }
 
+/// How much audit is kept, and where its checkpoints go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Bytes of records; writes freeze at nine tenths of it.
+    pub max_bytes: u64,
+    /// A file that gets every checkpoint; on another mount it proves more.
+    pub file: Option<String>,
+    /// The socket of the system log, such as `/dev/log`.
+    pub syslog: Option<String>,
+    /// The socket of the journal, such as `/run/systemd/journal/socket`.
+    pub journald: Option<String>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { max_bytes: 256 << 20, file: None, syslog: None, journald: None }
+    }
+}
+
 /// The groups that may open the sockets; without one, only the owner may.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Doors {
@@ -78,6 +109,27 @@ pub struct Doors {
     pub operator_group: Option<String>,
 }
 
+/// What the agents of one user are shown and may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// The user as it is written.
+    pub user: String,
+    /// Its number.
+    pub uid: u32,
+    /// Patterns of the tags it is shown; all where none are given.
+    pub tags: Option<Vec<Arc<str>>>,
+    /// Whether it may read addresses that are no tag of its own.
+    pub free_reads: bool,
+    /// Calls of tools a minute.
+    pub calls_per_min: Option<u32>,
+    /// Bytes of answers a minute.
+    pub bytes_per_min: Option<u64>,
+    /// Tickets opened an hour.
+    pub tickets_per_hour: Option<u32>,
+    /// Tickets open at once.
+    pub tickets_open: Option<u32>,
+}
+
 /// What a configuration is read with, besides its file.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
@@ -85,6 +137,8 @@ pub struct Sources<'a> {
     pub protocols: &'a [Protocol],
     /// Looks up a variable of the environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// The collector's state directory, passed on to each endpoint.
+    /// The collector's state directory, passed on to each endpoint. The secret store is in it.
     pub state_dir: &'a Path,
+    /// What opens the secret store, where it was given.
+    pub master: Option<&'a Secret>,
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::file;
 use super::node::{At, Kind};
 use super::problem::Desk;
+use super::secret::{Keyring, SecretError};
 use super::section::Section;
 use super::want::shown;
 use crate::model::Secret;
@@ -28,31 +29,31 @@ pub fn password_env_var(endpoint: &str) -> String {
 }
 
 /// Where a password may come from.
-pub(super) struct Vault<'a> {
-    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+pub(super) struct Vault<'v, 'a> {
+    pub(super) env: &'v dyn Fn(&str) -> Option<String>,
     /// What a relative path starts from.
-    pub(super) dir: &'a Path,
+    pub(super) dir: &'v Path,
+    /// The secret store.
+    pub(super) keyring: &'v mut Keyring<'a>,
 }
 
-impl Vault<'_> {
+impl Vault<'_, '_> {
     /// Fetches the password of an endpoint; what can't be fetched is reported, never guessed.
     ///
     /// No message of this function holds any of the setting's text but a name or a path.
     pub(super) fn fetch(
-        &self,
+        &mut self,
         endpoint: &str,
         section: Section<'_>,
         desk: &mut Desk,
     ) -> Option<Secret> {
-        let own = || {
-            let text = (self.env)(&password_env_var(endpoint)).filter(|text| !text.is_empty());
-            text.map(Secret::new)
+        let Some(entry) = section.get("password") else {
+            return self.own(endpoint, section.at, desk);
         };
-        let Some(entry) = section.get("password") else { return own() };
         let at = entry.value.at;
         let source = match entry.value.kind {
-            Kind::Null => return own(),
-            Kind::Text if entry.value.text.is_empty() => return own(),
+            Kind::Null => return self.own(endpoint, at, desk),
+            Kind::Text if entry.value.text.is_empty() => return self.own(endpoint, at, desk),
             Kind::Text => entry.value.text.as_ref(),
             _ => "",
         };
@@ -69,20 +70,33 @@ impl Vault<'_> {
                 text.map(Secret::new)
             }
             Some(("file", path)) => self.read(path, at, desk),
-            Some(("secret", _)) => {
-                let message = "`password` names the secret store, which is not in this build yet";
-                desk.error(
-                    at,
-                    "password",
-                    message.into(),
-                    "use `env:NAME` or `file:PATH` until then",
-                );
-                None
+            Some(("secret", name)) => {
+                let found = self.keyring.find(name);
+                let found = found
+                    .and_then(|secret| secret.ok_or_else(|| SecretError::Unknown(shown(name))));
+                found.map_err(|error| refuse_store(at, &error, desk)).ok()
             }
             _ => {
                 let message = "`password` must say where the password is, never what it is";
-                let hint = "write `env:NAME` or `file:PATH`, and change a password that stood here";
+                let hint = "write `secret:NAME`, `env:NAME` or `file:PATH`, and change a password \
+                            that stood here";
                 desk.error(at, "password", message.into(), hint);
+                None
+            }
+        }
+    }
+
+    /// Fetches the secret of the endpoint's name, else the variable of its name. A store that
+    /// can't be opened is never taken for one without a password.
+    fn own(&mut self, endpoint: &str, at: At, desk: &mut Desk) -> Option<Secret> {
+        match self.keyring.find(endpoint) {
+            Ok(Some(secret)) => Some(secret),
+            Ok(None) => {
+                let text = (self.env)(&password_env_var(endpoint)).filter(|text| !text.is_empty());
+                text.map(Secret::new)
+            }
+            Err(error) => {
+                refuse_store(at, &error, desk);
                 None
             }
         }
@@ -117,4 +131,15 @@ impl Vault<'_> {
         }
         Some(Secret::new(text))
     }
+}
+
+fn refuse_store(at: At, error: &SecretError, desk: &mut Desk) {
+    let hint = match error {
+        SecretError::NoMaster | SecretError::WrongPassword => {
+            "start it with the right master password; ot-aiops secret list names what is there"
+        }
+        SecretError::Unknown(_) => "",
+        _ => "the endpoint waits until the store can be read",
+    };
+    desk.error(at, "password", error.to_string(), hint);
 }

@@ -159,7 +159,7 @@ mod tests {
                 "conveyor/accumulation" => Value::F64(percent),
                 _ => Value::Null,
             })
-            .map(|value| Cell { value, source_ts: Timestamp::default() })
+            .map(|value| Cell { value, source_ts: Timestamp::default(), status: None })
             .collect();
         Frame { cells, dead_unit: None }
     }

@@ -4,12 +4,16 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::faults::{self, Fault};
+use super::mqtt::{DEVICE, GROUP, NODE};
 use super::opcua::{NAMESPACE, id_text};
 use super::points::{self, Layout, PREFIX, Place, Point};
 use crate::model::{DataType, Scale, WordOrder};
 
 /// The units behind the Modbus port; tags of the others name theirs.
 const UNIT_DEFAULT: u8 = 1;
+
+/// TCPMUX (RFC 1078): nobody has listened there for decades.
+const PORT_DEAD: u16 = 1;
 
 /// Where the servers listen.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ pub(super) struct Addresses {
     pub(super) modbus: SocketAddr,
     pub(super) mc: SocketAddr,
     pub(super) s7: SocketAddr,
+    pub(super) mtconnect: SocketAddr,
+    pub(super) mqtt: SocketAddr,
 }
 
 /// Writes the file.
@@ -28,13 +34,18 @@ pub(super) fn toml(at: &Addresses, faults: &[&'static Fault]) -> String {
 }
 
 fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Result {
-    let Addresses { opcua_url, modbus, mc, s7 } = at;
+    let Addresses { opcua_url, modbus, mc, s7, mtconnect, mqtt } = at;
     writeln!(out, "# The simulated bottling line: a collector's configuration like any other.")?;
     writeln!(out, "# Its servers listen on ports that change with every start.\n")?;
     writeln!(out, "# The line's OPC UA server: values come by subscription.")?;
     writeln!(out, "[[endpoints]]\nname = \"line1-opcua\"\nprotocol = \"opcua\"")?;
     writeln!(out, "endpoint_url = \"{opcua_url}\"")?;
-    writeln!(out, "security_mode = \"None\"\nsecurity_policy = \"None\"\nscan_ms = 1000")?;
+    let (mode, policy) = match faults::is_unsecured(faults) {
+        true => ("SignAndEncrypt", "Basic256Sha256"),
+        false => ("None", "None"),
+    };
+    writeln!(out, "security_mode = \"{mode}\"\nsecurity_policy = \"{policy}\"")?;
+    writeln!(out, "scan_ms = 1000")?;
     tags(out, faults, |place| matches!(place, Place::Node { .. }))?;
     writeln!(out, "\n# The controllers on the Modbus gateway: 1 filler, 2 utilities, 3 packer.")?;
     writeln!(out, "[[endpoints]]\nname = \"filler\"\nprotocol = \"modbus\"")?;
@@ -50,9 +61,19 @@ fn write(out: &mut String, at: &Addresses, faults: &[&'static Fault]) -> fmt::Re
     tags(out, faults, |place| matches!(place, Place::McWords { .. } | Place::McBit { .. }))?;
     writeln!(out, "\n# The palletiser's Siemens controller: S7 communication.")?;
     writeln!(out, "[[endpoints]]\nname = \"palletiser\"\nprotocol = \"s7\"")?;
-    writeln!(out, "host = \"{}\"\nport = {}\nslot = 2", s7.ip(), s7.port())?;
+    let port = if faults::is_unplugged(faults) { PORT_DEAD } else { s7.port() };
+    writeln!(out, "host = \"{}\"\nport = {port}\nslot = 2", s7.ip())?;
     writeln!(out, "scan_ms = 1000")?;
-    tags(out, faults, |place| matches!(place, Place::S7 { .. }))
+    tags(out, faults, |place| matches!(place, Place::S7 { .. }))?;
+    writeln!(out, "\n# The pallet wrapper's MTConnect agent: values come by a stream.")?;
+    writeln!(out, "[[endpoints]]\nname = \"wrapper\"\nprotocol = \"mtconnect\"")?;
+    writeln!(out, "agent_url = \"http://{mtconnect}\"\nscan_ms = 1000")?;
+    tags(out, faults, |place| matches!(place, Place::Item(_)))?;
+    writeln!(out, "\n# The line's broker: a Sparkplug edge node and plain topics.")?;
+    writeln!(out, "[[endpoints]]\nname = \"line1-broker\"\nprotocol = \"mqtt\"")?;
+    writeln!(out, "host = \"{}\"\nport = {}", mqtt.ip(), mqtt.port())?;
+    writeln!(out, "topic = \"#\"\nkeep_alive_s = 2\nrebirth = true")?;
+    tags(out, faults, |place| matches!(place, Place::Metric { .. } | Place::Topic { .. }))
 }
 
 fn tags(
@@ -104,6 +125,12 @@ fn place(out: &mut String, point: &Point, faults: &[&'static Fault]) -> fmt::Res
             writeln!(out, "ref = \"{device}{number}\"\ntype = \"bool\"")
         }
         Place::S7 { address } => writeln!(out, "ref = \"{address}\""),
+        Place::Item(item) => writeln!(out, "ref = \"{}\"", item.id),
+        Place::Metric { metric, .. } => {
+            writeln!(out, "ref = \"spBv1.0/{GROUP}/{NODE}/{DEVICE}:{metric}\"")
+        }
+        Place::Topic { topic, part: "" } => writeln!(out, "ref = \"{topic}\""),
+        Place::Topic { topic, part } => writeln!(out, "ref = \"{topic}#{part}\""),
         Place::Bit { unit, table, address } => {
             writeln!(out, "ref = \"{}:{address}\"", table.word())?;
             unit_key(out, unit)?;
@@ -167,6 +194,8 @@ mod tests {
             modbus: "127.0.0.1:1502".parse().unwrap(),
             mc: "127.0.0.1:5007".parse().unwrap(),
             s7: "127.0.0.1:1102".parse().unwrap(),
+            mtconnect: "127.0.0.1:5000".parse().unwrap(),
+            mqtt: "127.0.0.1:1883".parse().unwrap(),
         };
         toml(&at, faults).parse().unwrap()
     }
@@ -209,6 +238,8 @@ mod tests {
         assert_eq!(endpoints[1]["port"].as_integer(), Some(1502));
         assert_eq!(endpoints[2]["port"].as_integer(), Some(5007));
         assert_eq!(endpoints[3]["port"].as_integer(), Some(1102));
+        assert_eq!(endpoints[4]["agent_url"].as_str(), Some("http://127.0.0.1:5000"));
+        assert_eq!(endpoints[5]["port"].as_integer(), Some(1883));
     }
 
     #[test]

@@ -18,10 +18,11 @@ pub struct Fault {
     pub starts_s: u32,
     /// What should be found.
     pub found: &'static str,
-    /// The verdict of the finding.
-    pub verdict: Verdict,
-    /// Seconds from the fault's start within which it is found.
-    pub found_within_s: u32,
+    /// What the detectors say of the tag, and within how many seconds of the fault's start;
+    /// `None` where it is the link that tells.
+    pub detected: Option<(Verdict, u32)>,
+    /// Whether it works where nobody names it: it leaves most of the line to be looked at.
+    pub is_usual: bool,
     effect: Effect,
 }
 
@@ -37,20 +38,33 @@ enum Effect {
     Dead { unit: u8 },
     /// The configuration names a register that isn't there.
     Misaddressed { address: u16 },
+    /// Every time of the OPC UA server is off by whole hours.
+    Zone { hours: i64 },
+    /// The OPC UA status is this instead of Good.
+    Status(u32),
+    /// The configuration names a port where nobody listens.
+    Unplugged,
+    /// The configuration asks for a security that the server does not offer.
+    Unsecured,
 }
 
 /// In the hole before the cap hopper's register: nothing has ever been there.
 const NO_REGISTER: u16 = 134;
 
-static FAULTS: [Fault; 5] = [
+/// InfoType DataValue with the Overflow bit (OPC UA Part 4, 7.39.1, table 177).
+const GOOD_OVERFLOW: u32 = 0x0480;
+/// BadWaitingForInitialData.
+const WAITING: u32 = 0x8032_0000;
+
+static FAULTS: [Fault; 10] = [
     Fault {
         name: "bad-address",
         what: "the configured register does not exist: the device answers exception 2",
         tag: "demo/line1/capper/hopper_level",
         starts_s: 0,
         found: "BadConfigurationError, then the tag alone in quarantine",
-        verdict: Verdict::BadAddress,
-        found_within_s: 15,
+        detected: Some((Verdict::BadAddress, 15)),
+        is_usual: true,
         effect: Effect::Misaddressed { address: NO_REGISTER },
     },
     Fault {
@@ -59,8 +73,8 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/filler/bowl_level",
         starts_s: 10,
         found: "a flat line with quality Good beside a moving speed",
-        verdict: Verdict::Flatline,
-        found_within_s: 60,
+        detected: Some((Verdict::Flatline, 60)),
+        is_usual: true,
         effect: Effect::Stuck,
     },
     Fault {
@@ -69,19 +83,9 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/pasteuriser/hold_temperature",
         starts_s: 15,
         found: "a steady rise with the steam valve and the hot water where they were",
-        verdict: Verdict::Drift,
-        found_within_s: 360,
+        detected: Some((Verdict::Drift, 360)),
+        is_usual: true,
         effect: Effect::Drift { per_s: 0.02, offset_max: 8.0 },
-    },
-    Fault {
-        name: "stale-good",
-        what: "value and source timestamp stop, the status stays Good",
-        tag: "demo/line1/mixer/level",
-        starts_s: 20,
-        found: "a Good value whose source timestamp no longer advances",
-        verdict: Verdict::GoodButStale,
-        found_within_s: 60,
-        effect: Effect::Stale,
     },
     Fault {
         name: "dead-unit",
@@ -89,9 +93,69 @@ static FAULTS: [Fault; 5] = [
         tag: "demo/line1/packer/cases",
         starts_s: 30,
         found: "BadNoCommunication on every packer tag and on no other",
-        verdict: Verdict::UnitDead,
-        found_within_s: 30,
+        detected: Some((Verdict::UnitDead, 30)),
+        is_usual: true,
         effect: Effect::Dead { unit: points::PACKER_UNIT },
+    },
+    Fault {
+        name: "stale-good",
+        what: "value and source timestamp stop, the status stays Good",
+        tag: "demo/line1/mixer/level",
+        starts_s: 35,
+        found: "a Good value whose source timestamp no longer advances",
+        detected: Some((Verdict::GoodButStale, 60)),
+        is_usual: true,
+        effect: Effect::Stale,
+    },
+    Fault {
+        name: "wrong-zone",
+        what: "the OPC UA server stamps local time, two hours ahead, as UTC",
+        tag: "demo/line1/mixer/level",
+        starts_s: 0,
+        found: "one wrong clock, named as a time-zone mistake of 2 h",
+        detected: None,
+        is_usual: false,
+        effect: Effect::Zone { hours: 2 },
+    },
+    Fault {
+        name: "queue-overflow",
+        what: "the server's queue for the value runs over: its status has the Overflow bit",
+        tag: "demo/line1/mixer/level",
+        starts_s: 0,
+        found: "samples lost in queues on the way in",
+        detected: None,
+        is_usual: false,
+        effect: Effect::Status(GOOD_OVERFLOW),
+    },
+    Fault {
+        name: "never-written",
+        what: "nothing ever writes the value: its status is BadWaitingForInitialData",
+        tag: "demo/line1/mixer/level",
+        starts_s: 0,
+        found: "a tag that was never read",
+        detected: None,
+        is_usual: false,
+        effect: Effect::Status(WAITING),
+    },
+    Fault {
+        name: "dead-endpoint",
+        what: "nobody listens where the palletiser's controller should be",
+        tag: "demo/line1/palletiser/speed",
+        starts_s: 0,
+        found: "one dead endpoint, and nothing of its tags",
+        detected: None,
+        is_usual: false,
+        effect: Effect::Unplugged,
+    },
+    Fault {
+        name: "no-security",
+        what: "the configuration asks for encryption, and the OPC UA server offers none",
+        tag: "demo/line1/mixer/level",
+        starts_s: 0,
+        found: "a rejected certificate or security, and nothing of its tags",
+        detected: None,
+        is_usual: false,
+        effect: Effect::Unsecured,
     },
 ];
 
@@ -115,6 +179,16 @@ pub(crate) fn misaddressed(faults: &[&'static Fault], point: &str) -> Option<u16
         }
         _ => None,
     })
+}
+
+/// Tells whether the configuration of the Siemens controller names a dead port.
+pub(crate) fn is_unplugged(faults: &[&'static Fault]) -> bool {
+    faults.iter().any(|fault| fault.effect == Effect::Unplugged)
+}
+
+/// Tells whether the configuration asks the OPC UA server for security.
+pub(crate) fn is_unsecured(faults: &[&'static Fault]) -> bool {
+    faults.iter().any(|fault| fault.effect == Effect::Unsecured)
 }
 
 /// Works the chosen faults on each frame.
@@ -150,6 +224,11 @@ impl Injector {
             if running_s < 0.0 {
                 continue;
             }
+            if let Effect::Zone { hours } = chosen.fault.effect {
+                let shift = |at: Timestamp| at.plus_millis(hours * 3_600_000);
+                frame.cells.iter_mut().for_each(|cell| cell.source_ts = shift(cell.source_ts));
+                continue;
+            }
             let Some(cell) = frame.cells.get_mut(chosen.index) else { continue };
             match chosen.fault.effect {
                 Effect::Stuck => {
@@ -166,7 +245,12 @@ impl Injector {
                     }
                 }
                 Effect::Dead { unit } => frame.dead_unit = Some(unit),
-                Effect::Misaddressed { .. } => {}
+                Effect::Status(status) => cell.status = Some(status),
+                // Done to all cells, or to the configuration.
+                Effect::Zone { .. }
+                | Effect::Misaddressed { .. }
+                | Effect::Unplugged
+                | Effect::Unsecured => {}
             }
         }
     }
@@ -241,7 +325,7 @@ mod tests {
         let (changed, sound, faulty) = differences("stale-good", 60);
         assert_eq!(changed, ["mixer/level"]);
         let stood_ms = sound.cells[0].source_ts.millis_since(faulty.cells[0].source_ts);
-        assert_eq!(stood_ms, 40_000);
+        assert_eq!(stood_ms, 25_000);
     }
 
     #[test]
@@ -260,5 +344,14 @@ mod tests {
         assert_eq!(misaddressed(&[fault], "capper/hopper_level"), Some(NO_REGISTER));
         assert_eq!(misaddressed(&[fault], "capper/torque"), None);
         assert_eq!(misaddressed(&[], "capper/hopper_level"), None);
+    }
+
+    #[test]
+    fn a_wrong_zone_moves_every_time_and_no_value() {
+        let (_, sound, faulty) = differences("wrong-zone", 5);
+        for (a, b) in sound.cells.iter().zip(&faulty.cells) {
+            assert_eq!(b.source_ts.millis_since(a.source_ts), 7_200_000);
+            assert_eq!(a.value, b.value);
+        }
     }
 }

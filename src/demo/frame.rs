@@ -19,6 +19,8 @@ pub(crate) struct Cell {
     pub(crate) value: Value,
     /// When its device says it was so.
     pub(crate) source_ts: Timestamp,
+    /// What its OPC UA status says instead of Good.
+    pub(crate) status: Option<u32>,
 }
 
 /// What all sensors show, in the order of [`points::all`].
@@ -58,7 +60,8 @@ impl Line {
         self.plant.step(FRAME_S);
         self.frames = self.frames.saturating_add(1);
         let values = points::measure(&self.plant, &mut self.sensors);
-        let cells = values.into_iter().map(|value| Cell { value, source_ts: at }).collect();
+        let cells =
+            values.into_iter().map(|value| Cell { value, source_ts: at, status: None }).collect();
         let mut frame = Frame { cells, dead_unit: None };
         self.injector.apply(f64::from(self.frames) * FRAME_S, &mut frame);
         frame

@@ -13,6 +13,9 @@ mod faults;
 mod frame;
 mod mc;
 mod modbus;
+mod mqtt;
+mod mtconnect;
+mod mtconnect_xml;
 mod opcua;
 mod plant;
 mod points;
@@ -23,3 +26,6 @@ mod s7;
 pub use faults::{Fault, by_name, list};
 pub use plant::{DemoError, DemoPlant, start};
 pub use points::ranges;
+
+/// The policy of writes that the demo's collector runs with.
+pub const POLICY: &str = include_str!("policy.toml");

@@ -165,9 +165,10 @@ impl Nodes {
 
 /// The server's own time goes on even where the source's stands still.
 fn data_value(cell: &Cell, kind: NodeKind, now: Timestamp) -> DataValue {
+    let status = cell.status.map_or(StatusCode::Good, StatusCode::from);
     DataValue {
-        value: Some(variant(&cell.value, kind)),
-        status: Some(StatusCode::Good),
+        value: (!status.is_bad()).then(|| variant(&cell.value, kind)),
+        status: Some(status),
         source_timestamp: Some(time(cell.source_ts)),
         server_timestamp: Some(time(now)),
         ..Default::default()

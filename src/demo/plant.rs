@@ -18,6 +18,8 @@ use super::faults::Fault;
 use super::frame::{FRAME_S, Frame, Line};
 use super::mc;
 use super::modbus::{self, Memory};
+use super::mqtt;
+use super::mtconnect;
 use super::opcua::{self, Nodes};
 use super::s7;
 use crate::clock;
@@ -61,12 +63,16 @@ pub async fn start(
     let opcua = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let mc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let s7 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mtconnect = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mqtt = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let opcua_port = opcua.local_addr()?.port();
     let at = Addresses {
         opcua_url: format!("opc.tcp://127.0.0.1:{opcua_port}/"),
         modbus: modbus.local_addr()?,
         mc: mc.local_addr()?,
         s7: s7.local_addr()?,
+        mtconnect: mtconnect.local_addr()?,
+        mqtt: mqtt.local_addr()?,
     };
     let (server, nodes) = opcua::build(opcua_port, pki_dir).map_err(DemoError::Server)?;
 
@@ -87,6 +93,18 @@ pub async fn start(
     tasks.spawn(until(ending.clone(), async move {
         if let Err(error) = modbus::serve(modbus, images).await {
             tracing::error!(%error, "simulated Modbus server ended");
+        }
+    }));
+    let wrapper = mtconnect::serve(mtconnect, shown.clone());
+    tasks.spawn(until(ending.clone(), async move {
+        if let Err(error) = wrapper.await {
+            tracing::error!(%error, "simulated MTConnect agent ended");
+        }
+    }));
+    let broker = mqtt::serve(mqtt, shown.clone());
+    tasks.spawn(until(ending.clone(), async move {
+        if let Err(error) = broker.await {
+            tracing::error!(%error, "simulated MQTT broker ended");
         }
     }));
     let palletiser = s7::serve(s7, shown.clone());
@@ -141,12 +159,14 @@ impl DemoPlant {
     /// Gives each server's endpoint name, with its protocol and place.
     #[must_use]
     pub fn servers(&self) -> Vec<(&'static str, String)> {
-        let Addresses { opcua_url, modbus, mc, s7 } = &self.at;
+        let Addresses { opcua_url, modbus, mc, s7, mtconnect, mqtt } = &self.at;
         vec![
             ("line1-opcua", format!("OPC UA at {opcua_url}")),
             ("filler", format!("Modbus TCP at {modbus}, units 1 to 3")),
             ("capper", format!("Mitsubishi MC 3E at {mc}")),
             ("palletiser", format!("S7 communication at {s7}, rack 0, slot 2")),
+            ("wrapper", format!("MTConnect at http://{mtconnect}")),
+            ("line1-broker", format!("MQTT with Sparkplug B at {mqtt}")),
         ]
     }
 

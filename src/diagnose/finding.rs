@@ -15,6 +15,14 @@ pub const EVIDENCE_SAMPLES_MAX: usize = 50;
 pub enum Verdict {
     /// The whole endpoint answers no more.
     EndpointDown,
+    /// One side does not trust the other's certificate, or the security asked for is not offered.
+    CertificateRejected,
+    /// Samples are lost in a queue that is full.
+    QueueFull,
+    /// The device's times mislead: its clock or its time zone is wrong.
+    ClockWrong,
+    /// More alarms than anybody can follow: ten or more in ten minutes.
+    AlarmFlood,
     /// One unit answers no more; its neighbours do.
     UnitDead,
     /// The device refuses the address.
@@ -117,6 +125,10 @@ impl Verdict {
     pub const fn word(self) -> &'static str {
         match self {
             Self::EndpointDown => "endpoint_down",
+            Self::CertificateRejected => "certificate_rejected",
+            Self::QueueFull => "queue_full",
+            Self::ClockWrong => "clock_wrong",
+            Self::AlarmFlood => "alarm_flood",
             Self::UnitDead => "unit_dead",
             Self::BadAddress => "bad_address",
             Self::NeverRead => "never_read",

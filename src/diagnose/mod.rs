@@ -14,8 +14,10 @@ mod number;
 mod outliers;
 mod robust;
 mod rolling;
+mod skew;
 mod spread;
 mod tag_health;
+mod trace;
 pub mod trained;
 mod unjudged;
 
@@ -34,5 +36,10 @@ pub use limits::{Status, classify, overall};
 pub use number::{bound, number, number_from_text};
 pub use outliers::{Outliers, outliers};
 pub use robust::{anomalies, median, median_and_mad};
+pub use skew::{SKEW_SAMPLES_MAX, Skew, SkewVerdict, fresh_offset_ms, fresh_offsets_ms, skew};
 pub use tag_health::{Flag, TagHealth, tag_health, tags_overall};
+pub use trace::{
+    HopFound, HopState, Trace, TraceFacts, TraceFault, TraceHop, TraceLink, TraceSample, TraceStop,
+    TraceStore, WhyVerdict, names_no_item, trace,
+};
 pub use unjudged::Unjudged;

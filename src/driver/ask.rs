@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BlockRef, DriverError, RawBlock};
+use super::{Asset, BlockRef, DriverError, ModelDevice, Observations, RawBlock};
 use crate::model::{ConditionEvent, Quality, Timestamp, UnitId, Value, Window};
 
 /// A question for a device. Equal questions under way at once cost one request.
@@ -54,6 +54,28 @@ pub enum Ask {
     },
     /// Asks for the present state of every condition that wants attention.
     Conditions,
+    /// Asks what machines there are and what they report.
+    Model,
+    /// Asks for the newest observation of everything.
+    Current,
+    /// Asks for the newest so many observations that the device keeps.
+    Recent {
+        /// How many.
+        count: u32,
+    },
+    /// Asks for the tools, files and fixtures that the device knows.
+    Assets,
+    /// Collects published messages: those heard already first, then what arrives.
+    Messages {
+        /// Which: the protocol's own filter of topics.
+        filter: Arc<str>,
+        /// Ends after this many messages.
+        count: u32,
+        /// The most of one topic that were heard already.
+        per_topic: u32,
+        /// Ends after this long; at once where the filter has been listened to for that long.
+        wait_ms: u32,
+    },
 }
 
 /// One item's reading on demand.
@@ -122,6 +144,73 @@ pub struct HistoryPage {
     pub truncated: bool,
 }
 
+/// A published message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Where it was published. Untrusted text.
+    pub topic: Arc<str>,
+    /// What it holds.
+    pub content: Content,
+    /// Its bytes.
+    pub bytes: u32,
+    /// The quality of service it came with.
+    pub qos: u8,
+    /// The broker had kept it: it may be old.
+    pub retain: bool,
+    /// When it arrived here.
+    pub received_ts: Timestamp,
+    /// The same, in [`crate::clock::uptime_ms`].
+    pub seen_uptime_ms: u64,
+}
+
+/// What a message holds. Untrusted text throughout.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Nothing.
+    Empty,
+    /// A JSON object or array, bounded in depth and nodes.
+    Json(Arc<serde_json::Value>),
+    /// Text.
+    Text(Arc<str>),
+    /// Named values.
+    Metrics {
+        /// When the sender says it was made.
+        source_ts: Option<Timestamp>,
+        /// Its number among the sender's messages.
+        seq: Option<u64>,
+        /// The values, in the sender's order.
+        metrics: Arc<[Metric]>,
+    },
+    /// Bytes of no kind that is known, the first of them.
+    Binary {
+        /// The first of them.
+        head: Arc<[u8]>,
+        /// Why they are not read, where they should be something.
+        why: Option<DriverError>,
+    },
+}
+
+/// One named value of a message. Untrusted text throughout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// Its name; empty where it is not known.
+    pub name: Arc<str>,
+    /// The number that stands for its name.
+    pub alias: Option<u64>,
+    /// The protocol's name of its type.
+    pub data_type: &'static str,
+    /// Its value; `Null` where there is none.
+    pub value: Value,
+    /// How far to trust it.
+    pub quality: Quality,
+    /// The sender's time.
+    pub source_ts: Option<Timestamp>,
+    /// It is from the past, and no present value.
+    pub is_historical: bool,
+    /// Why there is no value.
+    pub error: Option<DriverError>,
+}
+
 /// The answer to an [`Ask`], variant by variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
@@ -144,4 +233,17 @@ pub enum Reply {
     History(HistoryPage),
     /// To [`Ask::Conditions`].
     Conditions(Vec<ConditionEvent>),
+    /// To [`Ask::Model`].
+    Model(Vec<ModelDevice>),
+    /// To [`Ask::Current`] and [`Ask::Recent`].
+    Observations(Observations),
+    /// To [`Ask::Assets`].
+    Assets(Vec<Asset>),
+    /// To [`Ask::Messages`].
+    Messages {
+        /// The messages, as they arrived.
+        messages: Vec<Message>,
+        /// There were more, or longer ones, than an answer holds.
+        truncated: bool,
+    },
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Observations;
 use crate::model::{ConditionEvent, Quality, TagId, Timestamp, UnitId, Value};
 
 /// One tag's reading, before scale, limits and deadband.
@@ -102,8 +103,12 @@ pub struct Batch {
     /// How much of the conditions is known from now on, where that has changed; with
     /// [`Hearing::Whole`], `conditions` are all of them.
     pub hearing: Option<Hearing>,
+    /// The newest observation of everything, as far as the session keeps it.
+    pub current: Option<Observations>,
     /// Samples known to be lost on the way, by a queue's overflow for instance.
     pub lost: u64,
+    /// Messages that came, whether a tag follows them or not: the session's sign of life.
+    pub heard: u64,
 }
 
 impl Batch {
@@ -114,6 +119,8 @@ impl Batch {
         self.types.clear();
         self.conditions.clear();
         self.hearing = None;
+        self.current = None;
         self.lost = 0;
+        self.heard = 0;
     }
 }

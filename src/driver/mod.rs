@@ -12,6 +12,7 @@ mod batch;
 mod error;
 mod keys;
 mod meter;
+mod observation;
 mod protocol;
 
 use std::sync::Arc;
@@ -21,11 +22,17 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use ask::{Ask, BrowseNode, HistoryPage, Identity, NodeReading, Reply};
+pub use ask::{
+    Ask, BrowseNode, Content, HistoryPage, Identity, Message, Metric, NodeReading, Reply,
+};
 pub use batch::{Batch, BlockData, BlockRef, Hearing, RawBlock, Reading};
 pub use error::{DriverError, ErrorKind, Reaction};
 pub use keys::Keys;
 pub use meter::{Meter, MeterReport, Purpose, Toll};
+pub use observation::{
+    Asset, Category, ConditionReport, Level, ModelComponent, ModelDevice, ModelItem, Observation,
+    Observations,
+};
 pub use protocol::{
     Discovery, EndpointSpec, Need, Prompt, Protocol, ScanCost, SettingError, Settings, WireAddress,
 };
@@ -54,8 +61,11 @@ pub enum Cadence {
         /// From the start of one scan to the start of the next.
         scan_ms: u32,
     },
-    /// The device sends; `wake` says when something has come.
+    /// The device sends each change; `wake` says when something has come, and as long as the
+    /// session lives silence says that nothing has changed.
     Pushed,
+    /// As `Pushed`, by senders that send when they like: silence says nothing.
+    Published,
 }
 
 /// Tags of one unit that come in together.

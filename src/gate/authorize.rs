@@ -218,8 +218,10 @@ fn says_the_same(selection: &Selection, ticket: &Ticket) -> Result<(), Refusal> 
     if !is_same_place(now, then) {
         return Err(mismatch("the tag's definition has changed since the ticket was opened"));
     }
-    let raw = crate::model::wish(&ticket.raw).unwrap_or(Value::Null);
-    if !same_bits(&now.value, &then.value) || !same_bits(&now.raw, &then.raw) || raw != then.raw {
+    // As JSON: there a whole number has no width.
+    let raw = serde_json::to_value(&then.raw).unwrap_or_default();
+    let is_raw = raw == ticket.raw && !matches!(then.raw, Value::Null);
+    if !same_bits(&now.value, &then.value) || !same_bits(&now.raw, &then.raw) || !is_raw {
         return Err(mismatch("the value is not the one that was signed"));
     }
     Ok(())

@@ -436,3 +436,14 @@ fn a_write_is_taken_back_only_while_the_value_is_ours() {
     let refused = authorize_revert(&ticket(), &selection().setpoint.tag, &a, &b, &frozen);
     assert_eq!(refused.unwrap_err().rule, Rule::Frozen);
 }
+
+#[test]
+fn a_positive_value_of_a_signed_type_is_the_one_that_was_signed() {
+    let mut case = good();
+    let kind = DataType::One(Scalar::Int16);
+    let tag = case.selection.setpoint.tag.clone();
+    case.selection.setpoint = Setpoint::fit(&tag, kind, Value::U64(120)).unwrap();
+    case.ticket.data_type = "int16".into();
+    case.resign();
+    assert!(case.run().is_ok());
+}

@@ -15,6 +15,11 @@ const DENIALS_WITHIN_MS: u64 = 10 * MINUTE_MS;
 /// The first pause, and what it doubles to.
 const COOL_MS: u64 = MINUTE_MS;
 const COOL_MS_MAX: u64 = HOUR_MS;
+/// Identical calls that cost the device, within this time, after which the cache has to do.
+const SAME_MAX: u32 = 300;
+const SAME_WITHIN_MS: u64 = 2 * MINUTE_MS;
+/// Calls of one user that are told apart; the oldest are forgotten.
+const SAME_KINDS_MAX: usize = 256;
 
 /// What a caller may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +38,8 @@ impl Default for Allowance {
     /// Far above what any agent reads with sense, and few enough tickets for a person to read.
     fn default() -> Self {
         Self {
-            calls_per_min: 6_000,
-            bytes_per_min: 256 << 20,
+            calls_per_min: 1_000_000,
+            bytes_per_min: 64 << 30,
             tickets_per_hour: 20,
             tickets_open: 5,
         }
@@ -71,6 +76,8 @@ struct Caller {
     cooling_until: u64,
     pause_ms: u64,
     seen: u64,
+    /// By the digest of a call: since when, and how many cost the device.
+    same: HashMap<u128, (u64, u32)>,
 }
 
 /// Every caller's account.
@@ -121,6 +128,29 @@ impl Breaker {
     /// Counts the bytes of an answer.
     pub fn answered(&self, uid: u32, now_ms: u64, bytes: u64) {
         self.with(uid, now_ms, |caller| caller.bytes = caller.bytes.saturating_add(bytes));
+    }
+
+    /// Notes that a call has cost the device something.
+    pub fn cost(&self, uid: u32, now_ms: u64, call: u128) {
+        self.with(uid, now_ms, |caller| {
+            caller.same.retain(|_, (since, _)| *since + SAME_WITHIN_MS > now_ms);
+            if caller.same.len() >= SAME_KINDS_MAX && !caller.same.contains_key(&call) {
+                let oldest = caller.same.iter().min_by_key(|(_, (since, _))| *since);
+                if let Some(oldest) = oldest.map(|(call, _)| *call) {
+                    caller.same.remove(&oldest);
+                }
+            }
+            let (_, count) = caller.same.entry(call).or_insert((now_ms, 0));
+            *count = count.saturating_add(1);
+        });
+    }
+
+    /// Tells whether a call has cost the device so often of late that the cache has to do.
+    pub fn is_runaway(&self, uid: u32, now_ms: u64, call: u128) -> bool {
+        self.with(uid, now_ms, |caller| {
+            let of_late = |(since, _): &&(u64, u32)| *since + SAME_WITHIN_MS > now_ms;
+            caller.same.get(&call).filter(of_late).is_some_and(|(_, n)| *n >= SAME_MAX)
+        })
     }
 
     /// Tells whether the caller's writes rest now.
@@ -223,6 +253,22 @@ mod tests {
         assert!(breaker.ticket(AGENT, 2, 1, &allowance).is_ok());
         assert_eq!(breaker.ticket(AGENT, 3, 1, &allowance), Err(Tripped::Tickets(2)));
         assert!(breaker.ticket(AGENT, HOUR_MS + 1, 1, &allowance).is_ok());
+    }
+
+    #[test]
+    fn the_same_call_is_a_runaway_only_where_it_costs_the_device() {
+        let breaker = Breaker::default();
+        for nth in 0..300 {
+            assert!(!breaker.is_runaway(AGENT, nth, 7), "{nth}");
+            breaker.cost(AGENT, nth, 7);
+        }
+        assert!(breaker.is_runaway(AGENT, 300, 7));
+        assert!(!breaker.is_runaway(AGENT, 300, 8), "another call");
+        assert!(!breaker.is_runaway(AGENT + 1, 300, 7), "another user");
+        assert!(breaker.call(AGENT, 300, &Allowance::default()).is_ok(), "it is answered");
+        assert!(!breaker.is_runaway(AGENT, SAME_WITHIN_MS + 1, 7), "it passes");
+        (100..1000).for_each(|call| breaker.cost(AGENT, 200, call));
+        assert!(breaker.0.lock()[&AGENT].same.len() <= SAME_KINDS_MAX);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::model::{Secret, hex, unhex};
+use crate::model::{Approver, Secret, hex, unhex};
 
 /// 64 MiB and 3 passes: half a second on a plant PC, and a guess costs an attacker the same.
 const COST: Cost = Cost { memory_kib: 64 * 1024, passes: 3 };
@@ -155,6 +155,15 @@ pub fn statement(action: &str, subject: &str, after: u64) -> Vec<u8> {
         out.extend(part);
     }
     out
+}
+
+/// Gives the subject of the statement that enrols an approver: all that decides what the key can
+/// do.
+#[must_use]
+pub fn enrolment(approver: &Approver) -> String {
+    let uid = approver.uid.map_or_else(|| "-".to_owned(), |uid| uid.to_string());
+    let place = if approver.offline { "offline" } else { "here" };
+    format!("{} {} {uid} {place}", hex(approver.id.as_bytes()), approver.key)
 }
 
 /// Gives random bytes in hexadecimal.

@@ -7,6 +7,7 @@ pub mod keys;
 mod policy;
 pub mod reference;
 mod require;
+pub mod separation;
 mod window;
 mod worth;
 

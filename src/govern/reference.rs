@@ -1,6 +1,6 @@
 //! The rules file of the tool this one replaces, for those who move over: what it would have said,
-//! with its holes closed. A missing file asks for an approver, an environment is an endpoint's name,
-//! and a tier nobody knows is the strictest.
+//! with its holes closed. A missing file asks for an approver, an environment is an endpoint's
+//! name, and a tier nobody knows is the strictest.
 
 use serde::Serialize;
 use serde_json::Value;

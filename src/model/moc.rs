@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ const DOMAIN: &[u8] = b"ot-aiops approval of a change, form 1\n";
 
 /// How many people have to approve.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
@@ -38,7 +39,7 @@ impl Tier {
 }
 
 /// Whether requester and approver must be different people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Separation {
     /// By user id, or by a key that is kept apart from this machine.
@@ -49,7 +50,7 @@ pub enum Separation {
 
 /// A change somebody asked for, bound to everything that decides what it does. Signed as a
 /// whole; used once. It grants nothing by itself, so it may be read from anywhere.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ticket {
     /// What people call it: `MOC-118`.
@@ -269,7 +270,7 @@ pub struct Selection {
 }
 
 /// What one rule says of a wish.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// The rule, such as `range` or `require press1/mode == 2`.
     pub rule: String,

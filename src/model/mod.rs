@@ -2,9 +2,11 @@
 
 mod alarm;
 mod budget;
+mod dossier;
 mod endpoint;
 mod moc;
 mod page;
+mod pattern;
 mod principal;
 mod quality;
 mod sample;
@@ -20,11 +22,13 @@ mod window;
 
 pub use alarm::{ConditionEvent, ConditionId};
 pub use budget::Budget;
+pub use dossier::{Dossier, MocState};
 pub use endpoint::{EndpointName, LinkState, UnitId};
 pub use moc::{
     Approval, Approver, Check, Selection, Separation, Ticket, Tier, Verdict, hex, unhex,
 };
 pub use page::{Column, Pages, ScanPage, StreamPage};
+pub use pattern::tag_matches;
 pub use principal::{Door, Principal};
 pub use quality::Quality;
 pub use sample::Sample;
@@ -33,7 +37,7 @@ pub use secret::Secret;
 pub use setpoint::{Misfit, Setpoint, integer, wish, within};
 pub use stats::Stats;
 pub use tag::{AlarmSettings, DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
-pub use text::{escape, sanitize};
+pub use text::{escape, is_hidden, sanitize};
 pub use time::{TimeError, Timestamp};
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX, Value};
 pub use window::Window;

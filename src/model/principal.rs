@@ -20,4 +20,6 @@ pub struct Principal {
     pub gid: u32,
     /// The process id of the peer, where the kernel gives one.
     pub pid: Option<i32>,
+    /// The session, counted from the start of the collector.
+    pub session: u64,
 }

@@ -35,8 +35,8 @@ impl Scale {
     }
 
     fn number(&self, x: f64) -> f64 {
-        let share = (x - self.raw.0) / (self.raw.1 - self.raw.0);
-        self.eu.0 + share * (self.eu.1 - self.eu.0)
+        // Multiplied first: counts of a decimal scale then come out as the decimal they mean.
+        self.eu.0 + (x - self.raw.0) * (self.eu.1 - self.eu.0) / (self.raw.1 - self.raw.0)
     }
 }
 
@@ -50,6 +50,8 @@ mod tests {
         assert_eq!(s.apply(&Value::U64(27648)), Value::F64(100.0));
         assert_eq!(s.apply(&Value::U64(0)), Value::F64(0.0));
         assert_eq!(s.apply(&Value::I64(-27648)), Value::F64(-100.0));
+        let tenths = Scale::new((0.0, 1000.0), (0.0, 100.0)).unwrap();
+        assert_eq!(tenths.apply(&Value::U64(555)), Value::F64(55.5));
         assert!(Scale::new((1.0, 1.0), (0.0, 1.0)).is_none());
     }
 }

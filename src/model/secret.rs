@@ -2,15 +2,18 @@
 
 use std::fmt;
 
-/// A password or key. It has no `Serialize`, and its `Debug` says nothing.
+use zeroize::Zeroizing;
+
+/// A password or key. It has no `Serialize`, its `Debug` says nothing, and its memory is cleared
+/// when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps the text.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self(Zeroizing::new(text))
     }
 
     /// Gives the text to the one place that sends it to a device.

@@ -12,19 +12,34 @@ fn is_format(c: char) -> bool {
         | '\u{E0001}' | '\u{E0020}'..='\u{E007F}')
 }
 
-/// Drops control and format characters, keeping tab and line ends, then cuts to `max`
+/// Tells whether a character shows nothing or acts on what is around it: controls, format
+/// characters, line and paragraph separators, and what Unicode lets a font ignore
+/// (`Default_Ignorable_Code_Point`: fillers, variation selectors, tags), which can hide a message
+/// from a reader and not from a model.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || is_format(c)
+        || matches!(c,
+            '\u{34F}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{2028}'..='\u{2029}' | '\u{2065}' | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}'
+            | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Drops what is hidden, keeping tab and line ends, then cuts to `max`
 /// characters: the form of names.
 #[must_use]
 pub fn sanitize(text: &str, max: usize) -> String {
-    let keep = |c: &char| matches!(c, '\t' | '\n' | '\r') || !(c.is_control() || is_format(*c));
+    let keep = |c: &char| matches!(c, '\t' | '\n' | '\r') || !is_hidden(*c);
     text.chars().filter(keep).take(max).collect()
 }
 
-/// Writes control and format characters out as `\u{202e}`, keeping tab and line ends: the form
+/// Writes what is hidden out as `\u{202e}`, keeping tab and line ends: the form
 /// of values, where nothing may be lost.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let acts = |c: char| (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || is_format(c);
+    let acts = |c: char| is_hidden(c) && !matches!(c, '\t' | '\n' | '\r');
     if !text.chars().any(acts) {
         return text.to_owned();
     }
@@ -45,5 +60,46 @@ mod tests {
         assert_eq!(sanitize("abcdef", 3), "abc");
         assert_eq!(escape("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(escape("Gr\u{fc}\u{df}e"), "Gr\u{fc}\u{df}e");
+    }
+
+    #[test]
+    fn every_code_point_is_shown_as_it_is_or_as_its_number() {
+        let listed = include_str!("../../tests/golden/unicode_hidden.json");
+        let listed: serde_json::Value = serde_json::from_str(listed).unwrap();
+        let ranges: Vec<[u32; 2]> = serde_json::from_value(listed["ranges"].clone()).unwrap();
+        let (mut hidden, mut shown) = (0, 0);
+        // All 1,114,112; the surrogates among them are no characters.
+        for c in (0..=0x10_FFFF).filter_map(char::from_u32) {
+            let text = format!("a{c}b");
+            let is_line = matches!(c, '\t' | '\n' | '\r');
+            let point = u32::from(c);
+            if ranges.iter().any(|[first, last]| (*first..=*last).contains(&point)) {
+                assert!(is_hidden(c), "{point:x}");
+            }
+            if is_hidden(c) && !is_line {
+                hidden += 1;
+                assert_eq!(escape(&text), format!("a\\u{{{point:x}}}b"));
+                assert_eq!(sanitize(&text, 9), "ab");
+            } else {
+                shown += 1;
+                assert_eq!(escape(&text), text);
+                assert_eq!(sanitize(&text, 9), text);
+            }
+        }
+        assert_eq!(hidden + shown, 0x11_0000 - 0x800);
+        assert!((4_000..5_000).contains(&hidden), "{hidden}");
+    }
+
+    #[test]
+    fn names_come_out_as_the_vectors_say() {
+        let vectors = include_str!("../../tests/golden/sanitize.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let vectors = vectors["vectors"].as_array().unwrap();
+        assert!(vectors.len() >= 7);
+        for vector in vectors {
+            let text = vector["input"]["text"].as_str().unwrap_or_default();
+            let max = usize::try_from(vector["input"]["max_len"].as_u64().unwrap()).unwrap();
+            assert_eq!(sanitize(text, max), vector["expect"].as_str().unwrap(), "{vector}");
+        }
     }
 }

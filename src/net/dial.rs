@@ -49,6 +49,9 @@ impl SerialLine {
     }
 }
 
+/// What a failure says where the host's name has no address, whoever passes it on.
+pub const UNRESOLVED: &str = "has no address";
+
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {

@@ -2,6 +2,10 @@
 
 pub mod dial;
 pub mod exchange;
+pub mod journal;
+pub mod mqtt;
 #[cfg(feature = "writes")]
 pub mod registers;
 pub mod words;
+
+pub use dial::UNRESOLVED;

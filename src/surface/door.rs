@@ -44,6 +44,8 @@ pub struct Attending {
     pub open: bool,
     /// How many sessions are under way.
     pub sessions: usize,
+    /// How many there have been: the number of the newest.
+    pub admitted: u64,
 }
 
 impl Default for Attendance {
@@ -196,12 +198,13 @@ impl Host {
                 return;
             }
         };
-        let principal = Principal { door, uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
-        let Some(seat) = users.seat(principal.uid, &self.attendance) else {
-            tracing::warn!(uid = principal.uid, ?door, "too many sessions of one user");
+        let (uid, gid, pid) = (peer.uid(), peer.gid(), peer.pid());
+        let Some((seat, session)) = users.seat(uid, &self.attendance) else {
+            tracing::warn!(uid, ?door, "too many sessions of one user");
             sessions.spawn(turn_away(stream));
             return;
         };
+        let principal = Principal { door, uid, gid, pid, session };
         let (deps, stopping) = (self.deps.clone(), self.stopping.clone());
         let session = Session::new(deps, principal, self.catalog, stopping);
         sessions.spawn(async move {
@@ -234,15 +237,21 @@ struct Seat {
 }
 
 impl Users {
-    fn seat(&self, uid: u32, attendance: &Attendance) -> Option<Seat> {
+    /// Gives a place and the number of the session.
+    fn seat(&self, uid: u32, attendance: &Attendance) -> Option<(Seat, u64)> {
         let mut users = self.0.lock();
         let count = users.entry(uid).or_default();
         if *count >= SESSIONS_PER_USER_MAX {
             return None;
         }
         *count += 1;
-        attendance.0.send_modify(|now| now.sessions += 1);
-        Some(Seat { uid, users: self.clone(), attendance: attendance.clone() })
+        let mut number = 0;
+        attendance.0.send_modify(|now| {
+            now.sessions += 1;
+            now.admitted += 1;
+            number = now.admitted;
+        });
+        Some((Seat { uid, users: self.clone(), attendance: attendance.clone() }, number))
     }
 }
 

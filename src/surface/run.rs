@@ -8,13 +8,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::door::{self, Attendance, Attending};
-use super::notify::notify_service_manager;
+use super::notify::{notify_service_manager, watchdog_every};
 use super::state::{Claim, StateDir, StateError};
-use crate::actors::{Collector, Deps, Plant, ServeDoors, Setup, SetupError};
+use crate::actors::{Budgets, Collector, Deps, Plant, Pulse, ServeDoors, Setup, SetupError, Stay};
 use crate::driver::Protocol;
+use crate::model::Secret;
 
 /// The doors stand within this, or something is very wrong with the machine.
 const OPEN_MAX: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub plant: Plant,
     /// The protocols of this build.
     pub protocols: &'static [Protocol],
+    /// What opens the secret store, where it was given.
+    pub master: Option<Secret>,
 }
 
 /// Why a collector did not run.
@@ -88,7 +91,9 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
         state_dir: options.state.path().to_owned(),
         plant: options.plant,
         protocols: options.protocols,
+        stay: if options.exit_idle.is_some() { Stay::UntilIdle } else { Stay::Standing },
         env: |name| std::env::var(name).ok(),
+        master: options.master,
     };
     let serve = |deps| serve_doors(deps, &claim, &attendance);
     let collector = Collector::start(setup, serve).await?;
@@ -102,6 +107,8 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
     drop(opened);
     eprintln!("ready state={} pid={}", options.state.path().display(), std::process::id());
     notify_service_manager("READY=1");
+    let pulse = collector.pulse();
+    let feeding = tokio::spawn(async move { feed_watchdog(&pulse).await });
     loop {
         tokio::select! {
             told = signals.next() => match told {
@@ -114,11 +121,25 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
             }
         }
     }
+    feeding.abort();
     notify_service_manager("STOPPING=1");
     if timeout(STOP_MAX, collector.stop()).await.is_err() {
         tracing::warn!("the collector was cut off");
     }
     Ok(())
+}
+
+/// Tells the service manager that we live, as long as the root actor answers.
+async fn feed_watchdog(pulse: &Pulse) {
+    let Some(every) = watchdog_every() else { return };
+    loop {
+        if pulse.is_felt().await {
+            notify_service_manager("WATCHDOG=1");
+        } else {
+            tracing::error!("the root actor does not answer");
+        }
+        sleep(every).await;
+    }
 }
 
 fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> ServeDoors {
@@ -135,7 +156,7 @@ fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> Serve
 }
 
 async fn reload(deps: &Deps) {
-    match deps.reload().await {
+    match deps.reload(Budgets::Kept).await {
         Ok(reloaded) => tracing::info!(?reloaded, "the configuration was read again"),
         Err(error) => tracing::error!("the configuration stays as it was: {error}"),
     }
@@ -191,7 +212,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idleness_counts_from_the_last_session() {
-        let (told, mut heard) = watch::channel(Attending { open: true, sessions: 0 });
+        let (told, mut heard) = watch::channel(Attending { open: true, ..Attending::default() });
         let started = tokio::time::Instant::now();
         let coming = async {
             for sessions in [1, 2, 1, 0] {

@@ -124,17 +124,26 @@ impl StateDir {
         self.run().join("collector.log")
     }
 
-    /// Makes the directories where they are missing, and refuses paths that are too long.
+    /// Tells whether the sockets' paths are short enough for the kernel.
     ///
     /// # Errors
-    /// A path is too long, or a directory can't be made.
-    pub fn prepare(&self) -> Result<(), StateError> {
+    /// One is too long.
+    pub fn fits(&self) -> Result<(), StateError> {
         for path in [self.agent_socket(), self.operator_socket()] {
             let bytes = path.as_os_str().len();
             if bytes > SOCKET_PATH_BYTES_MAX {
                 return Err(StateError::PathTooLong { path: path.display().to_string(), bytes });
             }
         }
+        Ok(())
+    }
+
+    /// Makes the directories where they are missing, and refuses paths that are too long.
+    ///
+    /// # Errors
+    /// A path is too long, or a directory can't be made.
+    pub fn prepare(&self) -> Result<(), StateError> {
+        self.fits()?;
         for directory in [self.0.clone(), self.run()] {
             let mut builder = DirBuilder::new();
             builder.recursive(true).mode(DIRECTORY_MODE);

@@ -45,7 +45,7 @@ pub(crate) fn change(deps: &Deps, value: f64) {
 
 /// A caller.
 pub(crate) fn caller(door: Door) -> Principal {
-    Principal { door, uid: 1000, gid: 1000, pid: Some(1) }
+    Principal { door, uid: 1000, gid: 1000, pid: Some(1), session: 1 }
 }
 
 /// Nothing is asked for.

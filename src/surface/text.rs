@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-/// Replaces what could steer a terminal or turn the reading order: control characters,
-/// bidirectional controls (Unicode UAX 9, 2), line and paragraph separators, zero-width marks.
+use crate::model::is_hidden;
+
+/// Replaces what could steer a terminal, turn the reading order or hide: line ends too, so that
+/// the text stays in its line.
 #[must_use]
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -12,7 +14,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if steers(c) => {
+            c if is_hidden(c) => {
                 if write!(out, "\\u{{{:04x}}}", u32::from(c)).is_err() {
                     out.push('?');
                 }
@@ -21,14 +23,6 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Escapes text and cuts it to a number of characters.
@@ -55,5 +49,12 @@ mod tests {
     fn long_text_is_cut_between_characters() {
         assert_eq!(bounded("\u{fc}\u{fc}\u{fc}", 2), "\u{fc}\u{fc}...");
         assert_eq!(bounded("abc", 3), "abc");
+    }
+
+    #[test]
+    fn no_code_point_acts_on_a_reader() {
+        for c in (0..=0x10_FFFF).filter_map(char::from_u32) {
+            assert!(!escaped(&format!("a{c}b")).chars().any(is_hidden), "{c:?}");
+        }
     }
 }

@@ -91,7 +91,7 @@ pub(super) async fn ask(
         if will_do {
             return Ok(held.answer());
         }
-        if !target.link.meter.has_room_for_demand() {
+        if call.spares_device || !target.link.meter.has_room_for_demand() {
             let (reply, mut provenance) = held.answer();
             provenance.budget = Some(BudgetState::Exhausted);
             return Ok((reply, provenance));

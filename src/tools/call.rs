@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tokio::time::Instant;
 
+use super::ToolError;
 use crate::model::Principal;
 
 /// How far a call has come, for whoever watches it.
@@ -33,4 +34,14 @@ pub struct Call {
     pub deadline: Instant,
     /// How far it has come.
     pub progress: Progress,
+    /// The same was asked of the device so often that a cached answer has to do, whatever its age.
+    pub spares_device: bool,
+}
+
+/// Refuses what makes no sense at all, and clamps the rest as the reference does.
+pub(super) fn clamped(name: &str, asked: i64, least: i64, most: i64) -> Result<i64, ToolError> {
+    if asked < 0 || asked > most.saturating_mul(1000) {
+        return Err(ToolError::argument(format!("{name} {asked} is outside {least}..{most}")));
+    }
+    Ok(asked.clamp(least, most))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Call, Code, Effect, Tool, ToolError};
+use super::{Audience, Call, Code, Effect, Tool, ToolError, write};
 use crate::actors::{Deps, Link};
 use crate::driver::ErrorKind;
 use crate::model::{Timestamp, sanitize};
@@ -116,6 +116,18 @@ pub(super) struct TrustInput {
     /// The last 8 characters of the fingerprint, read at the server; otctl asks for them.
     #[arg(long, value_name = "LAST8")]
     pub(super) confirm: String,
+    /// An approver's public key, where a write rule exists.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    /// Its signature.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signature: Option<String>,
+    /// The audit record the signature follows, from approver_list.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<u64>,
 }
 
 /// Withdraws trust in a server's certificate; it stays among the rejected.
@@ -143,12 +155,18 @@ impl Tool for Trust {
     type Input = TrustInput;
     type Output = ChangedOutput;
 
-    async fn call(deps: &Deps, _call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         let state_dir = deps.setup.state_dir.clone();
-        let TrustInput { fingerprint, confirm } = input;
+        let TrustInput { fingerprint, confirm, key, signature, after } = input;
+        // It lets another device be written to.
+        let given = write::statement(key, signature, after);
+        let stated = deps.stated("trust", &fingerprint, given.as_ref(), &call.principal).await;
+        let approver = stated.map_err(write::refused)?;
         let facts =
             on_disk(move || certificates::trust(&state_dir, &fingerprint, &confirm)).await?;
         tracing::info!(fingerprint = %facts.fingerprint, "an operator trusts a certificate");
+        let done = deps.trusted(&facts.fingerprint, &call.principal, approver.as_deref()).await;
+        done.map_err(write::refused)?;
         let is_refused = |link: &Link| {
             let fault = link.report().last_error;
             fault.is_some_and(|fault| fault.error.kind == ErrorKind::CertificateRejected)

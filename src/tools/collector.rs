@@ -2,15 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Call, Code, Effect, Tool, ToolError};
-use crate::actors::{Deps, SetupError};
+use super::{Audience, Call, Code, Effect, Tool, ToolError, write};
+use crate::actors::{Budgets, Deps, SetupError};
 use crate::config::Change;
 use crate::model::EndpointName;
 
 /// Reads the configuration again and applies the difference; unchanged endpoints miss no scan.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReloadInput {}
+pub(super) struct ReloadInput {
+    /// An approver's public key, where a budget is raised and a write rule exists.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Its signature.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    /// The audit record the signature follows, from approver_list.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<u64>,
+}
 
 /// What a reload did.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -36,18 +49,25 @@ impl Tool for Reload {
     type Input = ReloadInput;
     type Output = ReloadOutput;
 
-    async fn call(
-        deps: &Deps,
-        _call: Call,
-        _input: Self::Input,
-    ) -> Result<Self::Output, ToolError> {
-        let reloaded = deps.reload().await.map_err(|error| match error {
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+        let given = write::statement(input.key, input.signature, input.after);
+        let budgets = match given {
+            None => Budgets::Kept,
+            Some(given) => {
+                let by = &call.principal;
+                let stated = deps.stated("reload", "budgets", Some(&given), by).await;
+                let approver = stated.map_err(write::refused)?;
+                deps.budgets_opened(by, approver.as_deref()).await.map_err(write::refused)?;
+                Budgets::Opened
+            }
+        };
+        let reloaded = deps.reload(budgets).await.map_err(|error| match error {
             SetupError::Config(_) => ToolError::new(
                 Code::Misconfigured,
                 error.to_string(),
                 "nothing has changed; correct the file and reload again",
             ),
-            SetupError::Store(_) => {
+            SetupError::Store(_) | SetupError::Ledger(_) => {
                 ToolError::new(Code::Storage, error.to_string(), "see the collector's log")
             }
             SetupError::Actors(_) => {
@@ -59,7 +79,12 @@ impl Tool for Reload {
             removed: Vec::new(),
             changed: Vec::new(),
             unchanged: Vec::new(),
-            problems: reloaded.problems.iter().map(ToString::to_string).collect(),
+            problems: reloaded
+                .problems
+                .iter()
+                .map(ToString::to_string)
+                .chain(reloaded.kept)
+                .collect(),
         };
         for change in reloaded.changes {
             match change {

@@ -19,6 +19,8 @@ pub enum Effect {
     Read,
     /// The collector's own state.
     Administer,
+    /// A device, once people have approved it.
+    Write,
 }
 
 /// Who is offered a tool.

@@ -6,6 +6,7 @@ use super::endpoint::unknown;
 use super::{Call, Tool, ToolError};
 use crate::actors::{Deps, Fault, Link, LinkReport};
 use crate::clock;
+use crate::diagnose::Skew;
 use crate::model::{EndpointName, LinkState, TagName, Timestamp};
 
 /// Quarantined tags shown of one endpoint.
@@ -77,6 +78,14 @@ pub(super) struct QuarantinedAnswer {
     reason: String,
 }
 
+/// The clock that the samples' times come from.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(super) struct ClockAnswer {
+    #[serde(flatten)]
+    skew: Skew,
+    says: String,
+}
+
 /// One endpoint.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct EndpointAnswer {
@@ -88,6 +97,8 @@ pub(super) struct EndpointAnswer {
     /// Milliseconds since data last came in; null where none ever did.
     last_data_age_ms: Option<u64>,
     last_error: Option<FaultAnswer>,
+    /// The device's clock against ours; null where too few of its samples carry a time.
+    clock: Option<ClockAnswer>,
     /// Other endpoints on the same connection.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shares_connection_with: Vec<EndpointName>,
@@ -150,7 +161,10 @@ fn fault(fault: &Fault) -> FaultAnswer {
 /// Gives the messages a second that the scan plan needs.
 pub(super) fn needed_per_s(report: &LinkReport) -> f64 {
     let polled = report.slices.iter().filter_map(|s| Some((s.scan_ms?, s.requests)));
-    polled.map(|(scan_ms, requests)| f64::from(requests) * 1000.0 / f64::from(scan_ms)).sum()
+    // A sum of nothing is -0.0.
+    polled.fold(0.0, |sum, (scan_ms, requests)| {
+        sum + f64::from(requests) * 1000.0 / f64::from(scan_ms)
+    })
 }
 
 fn answer(deps: &Deps, name: EndpointName, link: &Link) -> EndpointAnswer {
@@ -158,10 +172,9 @@ fn answer(deps: &Deps, name: EndpointName, link: &Link) -> EndpointAnswer {
     let meter = link.meter.report();
     let age = report.last_good_uptime_ms.map(|ms| clock::uptime_ms().saturating_sub(ms));
     let quarantined = report.quarantined.iter().filter_map(|(id, error)| {
-        Some(QuarantinedAnswer {
-            tag: deps.cache.tag(*id)?.name.clone(),
-            reason: error.to_string(),
-        })
+        let tag = deps.cache.tag(*id)?.name.clone();
+        let reason = error.to_string();
+        deps.resolve(&tag).map(|_| QuarantinedAnswer { tag, reason })
     });
     EndpointAnswer {
         protocol: link.protocol.name,
@@ -169,6 +182,12 @@ fn answer(deps: &Deps, name: EndpointName, link: &Link) -> EndpointAnswer {
         since: report.since,
         last_data_age_ms: age,
         last_error: report.last_error.as_ref().map(fault),
+        clock: deps
+            .findings
+            .published()
+            .skews
+            .get(&name)
+            .map(|skew| ClockAnswer { skew: *skew, says: skew.words() }),
         shares_connection_with: link.names.iter().filter(|n| **n != name).cloned().collect(),
         units: report
             .units

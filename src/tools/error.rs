@@ -137,6 +137,12 @@ impl ToolError {
         Self::new(Code::BadArguments, message, "correct the arguments and call again")
     }
 
+    /// Gives the protocol messages it cost all the same.
+    #[must_use]
+    pub fn device_requests(&self) -> u64 {
+        u64::from(self.device_requests)
+    }
+
     /// Names what was probably meant.
     #[must_use]
     pub fn did_you_mean(mut self, names: Vec<String>) -> Self {

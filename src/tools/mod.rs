@@ -4,6 +4,7 @@
 //! command, both schemas and the documentation come from the one slice [`TOOLS`].
 
 mod ask;
+mod audit;
 mod block;
 mod call;
 mod certificate;
@@ -13,18 +14,23 @@ mod diagnose;
 mod endpoint;
 mod endpoint_status;
 mod error;
+mod finding;
 mod health;
 mod mc;
 mod modbus;
+mod mqtt;
+mod mtconnect;
 mod opcua;
 mod plant_overview;
 mod protocols;
 mod provenance;
 mod roadmap;
 mod s7;
+pub mod setup;
 mod tag;
 mod thresholds;
 mod values;
+mod write;
 
 pub use call::{Call, Progress};
 pub use define::{Audience, Effect, Tool, ToolDef, define};
@@ -39,6 +45,13 @@ pub const TOOLS: &[ToolDef] = &[
     define::<tag::History>(),
     define::<tag::Stats>(),
     define::<tag::Watch>(),
+    define::<write::Request>(),
+    define::<write::Status>(),
+    define::<write::List>(),
+    define::<tag::Why>(),
+    define::<finding::List>(),
+    define::<finding::Show>(),
+    define::<finding::Shelve>(),
     define::<protocols::Protocols>(),
     define::<opcua::ServerInfo>(),
     define::<opcua::Browse>(),
@@ -57,10 +70,22 @@ pub const TOOLS: &[ToolDef] = &[
     define::<s7::ReadArea>(),
     define::<s7::ReadDb>(),
     define::<s7::ReadMany>(),
+    define::<s7::WriteDb>(),
     define::<mc::CpuStatus>(),
     define::<mc::ReadWords>(),
     define::<mc::ReadBits>(),
     define::<mc::ReadMany>(),
+    define::<mc::WriteWords>(),
+    define::<mtconnect::Probe>(),
+    define::<mtconnect::Current>(),
+    define::<mtconnect::Sample>(),
+    define::<mtconnect::Assets>(),
+    define::<mtconnect::OeeSnapshot>(),
+    define::<mqtt::ReadTopic>(),
+    define::<mqtt::SubscribeSample>(),
+    define::<mqtt::NodeList>(),
+    define::<mqtt::UnsBrowse>(),
+    define::<mqtt::Publish>(),
     define::<diagnose::DataFlow>(),
     define::<diagnose::Historian>(),
     define::<diagnose::BadActors>(),
@@ -73,6 +98,20 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Own>(),
     define::<collector::Reload>(),
     define::<diagnose::Backtested>(),
+    define::<write::Approve>(),
+    define::<write::Reject>(),
+    define::<write::Undo>(),
+    define::<write::Enrol>(),
+    define::<write::Approvers>(),
+    define::<write::Revoke>(),
+    define::<write::PolicyTest>(),
+    define::<write::Freeze>(),
+    define::<write::Thaw>(),
+    define::<audit::AuditTail>(),
+    define::<audit::AuditVerify>(),
+    define::<audit::AuditExport>(),
+    define::<setup::Probe>(),
+    define::<setup::Discover>(),
 ];
 
 /// Finds a tool by its MCP name.

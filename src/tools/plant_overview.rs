@@ -123,7 +123,7 @@ impl Tool for Overview {
     ) -> Result<Self::Output, ToolError> {
         let mut tallies: HashMap<EndpointName, Tally> = HashMap::new();
         let mut trouble = Vec::new();
-        let tags = deps.cache.tags();
+        let tags = deps.tags();
         for (id, tag) in &tags {
             let latest = deps.cache.latest(*id);
             let quality = latest

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Tool, ToolError};
+use super::{Call, Effect, Tool, ToolError};
 use crate::actors::Deps;
 
 /// Lists the protocols of this build, with their tools and settings.
@@ -47,12 +47,8 @@ pub(super) struct ProtocolsOutput {
 }
 
 /// Protocols that are planned and not built in yet.
-const PLANNED: &[(&str, &str)] = &[
-    ("mtconnect", "MTConnect"),
-    ("mqtt", "MQTT and Sparkplug B"),
-    ("ethernetip", "EtherNet/IP"),
-    ("ethercat", "EtherCAT"),
-];
+const PLANNED: &[(&str, &str)] =
+    &[("mqtt", "MQTT and Sparkplug B"), ("ethernetip", "EtherNet/IP"), ("ethercat", "EtherCAT")];
 
 /// The tool.
 pub(super) struct Protocols;
@@ -71,8 +67,9 @@ impl Tool for Protocols {
     ) -> Result<Self::Output, ToolError> {
         let built_in = deps.setup.protocols;
         let is_built_in = |name: &str| built_in.iter().any(|p| p.name == name);
-        let tools_of = |name: &'static str| {
-            super::TOOLS.iter().filter(move |t| t.protocol == Some(name)).map(|t| t.name)
+        let tools_of = |name: &'static str, writes: bool| {
+            let own = super::TOOLS.iter().filter(move |t| t.protocol == Some(name));
+            own.filter(move |t| (t.effect == Effect::Write) == writes).map(|t| t.name)
         };
         let mut protocols: Vec<ProtocolAnswer> = built_in
             .iter()
@@ -83,8 +80,8 @@ impl Tool for Protocols {
                 library: p.library,
                 transport: p.transport,
                 auth: p.auth,
-                read_tools: tools_of(p.name).collect(),
-                write_tools: Vec::new(),
+                read_tools: tools_of(p.name, false).collect(),
+                write_tools: tools_of(p.name, true).collect(),
                 params: p.keys.to_vec(),
             })
             .collect();
@@ -100,22 +97,28 @@ impl Tool for Protocols {
             write_tools: Vec::new(),
             params: Vec::new(),
         }));
-        let protocol_read = built_in.iter().map(|p| tools_of(p.name).count()).sum();
+        let count = |writes: bool| built_in.iter().map(|p| tools_of(p.name, writes).count()).sum();
+        let posture = match (cfg!(feature = "writes"), deps.policy().opens_anything()) {
+            (false, _) => "read only: this build has no write path",
+            (true, false) => "read only: no policy allows a write",
+            (true, true) => "supervised: what a rule allows and people approve is written",
+        };
         Ok(ProtocolsOutput {
             tool: "ot-aiops",
             version: env!("CARGO_PKG_VERSION"),
-            posture: "read only: this build has no write path",
+            posture,
             implemented_protocols: built_in.iter().map(|p| p.name).collect(),
             roadmap_stubs: planned().map(|(name, _)| *name).collect(),
             protocols,
             diagnostics: super::diagnose::NAMES.to_vec(),
             tool_counts: ToolCounts {
-                protocol_read,
-                protocol_write_moc: 0,
+                protocol_read: count(false),
+                protocol_write_moc: count(true),
                 diagnostics: super::diagnose::NAMES.len(),
             },
             safety: "Reads are answered from a cache or within each device's request budget. \
-                     Nothing is ever written to a device.",
+                     Nothing is written to a device without a rule for that tag and people's \
+                     approval of that value.",
         })
     }
 }

@@ -29,6 +29,20 @@ impl Collector {
         Self { home, child, log }
     }
 
+    /// Starts a collector with a configuration and a policy beside it.
+    pub(crate) async fn with_policy(config: &str, policy: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("config.toml"), config).unwrap();
+        std::fs::write(home.path().join("policy.toml"), policy).unwrap();
+        let (child, log) = run(&home).await;
+        Self { home, child, log }
+    }
+
+    /// The folder of configuration, policy and state.
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
     /// The folder of the state.
     pub(crate) fn state(&self) -> PathBuf {
         self.home.path().join("state")

@@ -16,6 +16,10 @@ pub(crate) enum Framing {
     Modbus,
     /// OPC UA TCP: eight bytes, of which the last four say the length of all (Part 6, 7.1.2.2).
     OpcUa,
+    /// TPKT: four bytes, of which the last two say the length of all (RFC 1006, 6).
+    S7,
+    /// MC 3E: nine bytes, of which the last two say how many follow (SLMP, 5.1).
+    Mc,
 }
 
 impl Framing {
@@ -23,6 +27,8 @@ impl Framing {
         match self {
             Self::Modbus => 6,
             Self::OpcUa => 8,
+            Self::S7 => 4,
+            Self::Mc => 9,
         }
     }
 
@@ -33,12 +39,37 @@ impl Framing {
                 let bytes = [header[4], header[5], header[6], header[7]];
                 usize::try_from(u32::from_le_bytes(bytes)).unwrap()
             }
+            Self::S7 => usize::from(u16::from_be_bytes([header[2], header[3]])),
+            Self::Mc => 9 + usize::from(u16::from_le_bytes([header[7], header[8]])),
         }
+    }
+
+    /// Tells a message that only says "send me what changes": a PublishRequest (Part 4, 5.13.5;
+    /// its encoding is i=826), without which a subscription ends. Only a channel without security
+    /// shows it.
+    fn is_publish(self, message: &[u8]) -> bool {
+        self == Self::OpcUa
+            && message.starts_with(b"MSG")
+            && message.get(24..28) == Some(&[1, 0, 0x3a, 0x03])
     }
 
     /// Tells whether a chunk ends its message.
     fn is_final(self, header: &[u8]) -> bool {
-        self == Self::Modbus || header[3] != b'C'
+        self != Self::OpcUa || header[3] != b'C'
+    }
+
+    /// Tells whether a whole message writes something.
+    fn is_write(self, frame: &[u8]) -> bool {
+        match self {
+            // Function codes 5, 6, 15, 16, 22 and 23 (Modbus V1.1b3, 6).
+            Self::Modbus => [5, 6, 15, 16, 22, 23].contains(&frame[7]),
+            // WriteRequest, numeric id 673, behind the security and sequence headers (Part 6).
+            Self::OpcUa => frame.starts_with(b"MSG") && frame.get(24..28) == Some(&[1, 0, 0xA1, 2]),
+            // Function 5 of a job, behind TPKT, COTP and the job's header.
+            Self::S7 => frame.get(8) == Some(&1) && frame.get(17) == Some(&5),
+            // Commands 1401 and 1402.
+            Self::Mc => matches!(frame.get(11..13), Some([1 | 2, 0x14])),
+        }
     }
 }
 
@@ -46,6 +77,8 @@ struct Shared {
     framing: Framing,
     target: u16,
     messages: AtomicU64,
+    writes: AtomicU64,
+    publishes: AtomicU64,
     connections: AtomicU64,
     whole: AtomicBool,
     cut: watch::Sender<()>,
@@ -74,6 +107,8 @@ impl Counter {
             framing,
             target,
             messages: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            publishes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             whole: AtomicBool::new(true),
             cut: watch::channel(()).0,
@@ -93,6 +128,18 @@ impl Counter {
     /// Gives how many messages went to the device so far.
     pub(crate) fn messages(&self) -> u64 {
         self.shared.messages.load(SeqCst)
+    }
+
+    /// Gives how many messages that write something went to the device so far.
+    pub(crate) fn writes(&self) -> u64 {
+        self.shared.writes.load(SeqCst)
+    }
+
+    /// Gives how many of them did more than keep a subscription going.
+    pub(crate) fn questions(&self) -> u64 {
+        // In this order: one that comes in between is a question for a moment, never less than 0.
+        let publishes = self.shared.publishes.load(SeqCst);
+        self.messages() - publishes
     }
 
     /// Gives how many connections reached the device so far.
@@ -140,6 +187,12 @@ async fn count(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared
         }
         if ends {
             shared.messages.fetch_add(1, SeqCst);
+            if shared.framing.is_publish(&frame) {
+                shared.publishes.fetch_add(1, SeqCst);
+            }
+        }
+        if shared.framing.is_write(&frame) {
+            shared.writes.fetch_add(1, SeqCst);
         }
         if far.write_all(&frame).await.is_err() {
             return;

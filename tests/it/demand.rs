@@ -155,3 +155,27 @@ async fn answers_state_exactly_what_the_opcua_server_was_asked() {
         assert_eq!(said, counter.messages(), "{path}: nothing was asked behind the calls' back");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_subscribed_tags_send_the_opcua_server_nothing() {
+    let server = peer::asyncua();
+    let counter = Counter::before(server.port, Framing::OpcUa).await;
+    let endpoint = Endpoint::opcua("srv", counter.port, "/sim").tag("a", "ns=2;s=Zoo.F32", "").tag(
+        "b",
+        "ns=2;s=Zoo.U16",
+        "",
+    );
+    let collector = Collector::start(&plant(&[endpoint])).await;
+    let client = collector.agent().await;
+    good_tags(&client, &["a", "b"]).await;
+    let before = counter.questions();
+    for _ in 0..500 {
+        let answer = client.call("tag_read", json!({"tags": ["a", "b"]})).await.good();
+        assert_eq!((source(&answer), cost(&answer)), ("cache", 0), "{answer}");
+        let node = client.call("opcua_read_node", json!({"node_id": "ns=2;s=Zoo.F32"})).await;
+        let node = node.good();
+        assert_eq!((source(&node), cost(&node)), ("cache", 0), "{node}");
+    }
+    assert_eq!(counter.questions(), before, "the server was asked nothing more");
+    assert!(before > 0 && counter.messages() > counter.questions(), "a subscription was up");
+}

@@ -6,7 +6,10 @@
     reason = "a test that panics says where and why"
 )]
 
+mod agent;
+mod audit;
 mod bad_input;
+mod broker;
 mod certificates;
 mod cli;
 mod collector;
@@ -16,18 +19,25 @@ mod demand;
 mod device;
 mod doors;
 mod faults;
+mod findings;
 mod golden;
+mod home;
 mod lifetime;
 mod mc;
 mod meddler;
 mod modbus;
+mod mqtt;
+mod mtconnect;
 mod opcua;
 mod peer;
 mod plant;
 mod s7;
 mod sdk;
 mod sdk_tools;
+mod secrets;
 mod serial;
+mod setup;
 mod tidy;
 mod wait;
 mod wire;
+mod writes;

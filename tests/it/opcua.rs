@@ -58,6 +58,49 @@ async fn every_scalar_type_of_asyncua_arrives_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_structure_is_read_by_its_definition_and_a_tag_takes_a_part_of_it() {
+    let server = peer::asyncua();
+    let path = "path = \"Counts[1]\"";
+    let endpoint = asyncua_endpoint(&server).tag("press/state", "nsu=urn:sim;s=Press", "").tag(
+        "press/count",
+        "nsu=urn:sim;s=Press",
+        path,
+    );
+    let (_collector, client) = with(endpoint).await;
+    let state = json!({"Name": "press 1", "Temp": 81.5, "Counts": [1, 2, 3]});
+    let read = client.call("opcua_read_node", json!({"node_id": "ns=2;s=Press"})).await.good();
+    assert_eq!(read["value"], state, "{read}");
+    let items = good_tags(&client, &["press/state", "press/count"]).await;
+    assert_eq!((&items[0]["value"], &items[1]["value"]), (&state, &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tags_history_is_read_from_the_servers_own_historian() {
+    let (asyncua, node) = (peer::asyncua(), peer::node_opcua());
+    let config = plant(&[
+        Endpoint::opcua("one", asyncua.port, "/sim").tag("ramp", "ns=2;s=Ramp", ""),
+        Endpoint::opcua("two", node.port, "/UA/Sim").tag("level", "ns=1;s=Tank.Level", ""),
+    ]);
+    let collector = Collector::start(&config).await;
+    let client = collector.agent().await;
+    good_tags(&client, &["ramp", "level"]).await;
+    for tag in ["ramp", "level"] {
+        eventually("the server's historian has a stretch", async || {
+            let ask = json!({"tag": tag, "since": "-1h", "from": "device"});
+            let answer = client.call("tag_history", ask).await.good();
+            let points = answer["points"].as_array().unwrap().clone();
+            assert_eq!(answer["provenance"]["source"], "device", "{answer}");
+            let values: Vec<f64> = points.iter().filter_map(|p| p["value"].as_f64()).collect();
+            let times: Vec<&str> = points.iter().filter_map(|p| p["ts"].as_str()).collect();
+            assert!(times.is_sorted(), "{answer}");
+            let moves = values.windows(2).all(|pair| pair[0] != pair[1]);
+            (values.len() >= 3 && moves).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_quality_missing_nodes_and_unparsable_ids_are_told_apart() {
     let server = peer::asyncua();
     let (_collector, client) = with(asyncua_endpoint(&server)).await;

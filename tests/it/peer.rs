@@ -37,7 +37,7 @@ pub(crate) fn package(path: &str) -> PathBuf {
 }
 
 /// Gives a folder of its own below `target`, for what servers keep between runs.
-fn kept(name: &str) -> PathBuf {
+pub(crate) fn kept(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&path).unwrap();
     path
@@ -133,6 +133,15 @@ pub(crate) fn mc_sim(fault: &str) -> Peer {
     })
 }
 
+/// The PyPI package's agent: device CNC1, no namespace, no sequence numbers, no streams.
+pub(crate) fn mtconnect_agent() -> Peer {
+    Peer::on_free_port("mtconnect", |port| {
+        let mut words = python("mtc", "mtc_pyagent.py");
+        words.push(port.to_string());
+        words
+    })
+}
+
 /// asyncua at `/tree`, with the nodes of a plan as `opcua_tree_server.py` reads it.
 pub(crate) fn opcua_tree(plan: &serde_json::Value) -> Peer {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -203,7 +212,7 @@ impl Peer {
     ///
     /// # Errors
     /// What the server wrote before it ended or its time was up.
-    fn start(name: &str, words: &[String], port: u16) -> Result<Self, String> {
+    pub(crate) fn start(name: &str, words: &[String], port: u16) -> Result<Self, String> {
         let log = kept("logs").join(format!("{name}-{}-{port}.log", std::process::id()));
         let mut child = Command::new(package("tests/peers/leash"))
             .args(words)
@@ -273,8 +282,9 @@ mod tests {
 
     #[test]
     fn every_server_starts() {
-        for peer in [pymodbus(), modbus_serial(), asyncua(), node_opcua(), snap7(), mc_sim("none")]
-        {
+        let bus = [pymodbus(), modbus_serial(), asyncua(), node_opcua()];
+        let controllers = [snap7(), mc_sim("none"), mtconnect_agent()];
+        for peer in bus.into_iter().chain(controllers) {
             assert!(std::net::TcpStream::connect(("127.0.0.1", peer.port)).is_ok());
         }
         assert!(pymodbus_rtu().near.exists());

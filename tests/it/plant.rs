@@ -50,6 +50,17 @@ impl Endpoint {
         Self::new(name, "mc", &place)
     }
 
+    /// An MTConnect agent on 127.0.0.1.
+    pub(crate) fn mtconnect(name: &str, port: u16) -> Self {
+        let url = format!("agent_url = \"http://127.0.0.1:{port}\"\nscan_ms = 200");
+        Self::new(name, "mtconnect", &url)
+    }
+
+    /// A broker's plain door on 127.0.0.1.
+    pub(crate) fn mqtt(name: &str, port: u16) -> Self {
+        Self::new(name, "mqtt", &format!("host = \"127.0.0.1\"\nport = {port}"))
+    }
+
     /// An OPC UA server on 127.0.0.1.
     pub(crate) fn opcua(name: &str, port: u16, path: &str) -> Self {
         let url = format!("endpoint_url = \"opc.tcp://127.0.0.1:{port}{path}\"\nscan_ms = 200");

@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::agent::{Agent, xml};
+use crate::broker::Broker;
 use crate::collector::{Collector, good_tags};
 use crate::golden::matches;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
 use crate::sdk::{Sdk, SdkClient};
+use crate::writes::{opened, policy};
 
 /// A tool, right arguments, a pointer into the answer and the value there, wrong arguments.
 type Case = (&'static str, Value, &'static str, Value, Value);
 
 fn cases() -> Vec<Case> {
-    [fieldbus(), controllers(), tags()].concat()
+    [fieldbus(), controllers(), writes(), tags()].concat()
 }
 
 /// The tools of Modbus and OPC UA.
@@ -55,6 +58,8 @@ fn unknown() -> Value {
 
 /// The tools of the controllers' own protocols.
 fn controllers() -> Vec<Case> {
+    let at = |endpoint: &str| json!({"endpoint": endpoint});
+    let no_room = json!({"endpoint": "cnc", "limit": 0});
     vec![
         ("s7_cpu_info", json!({}), "/slot", json!(1), unknown()),
         (
@@ -88,8 +93,57 @@ fn controllers() -> Vec<Case> {
             json!(-5),
             json!({"word_devices": 7}),
         ),
+        ("mtconnect_probe", at("cnc"), "/devices/0/name", json!("CNC1"), no_room),
+        ("mtconnect_current", at("cnc"), "/truncated", json!(false), unknown()),
+        ("mtconnect_sample", at("cnc"), "/requested_count", json!(100), json!({"count": "x"})),
+        ("mtconnect_assets", at("store"), "/assets/0/asset_id", json!("T1"), at("nowhere")),
+        ("mtconnect_oee_snapshot", at("cnc"), "/device", json!("CNC1"), unknown()),
+        (
+            "mqtt_read_topic",
+            json!({"topic": "site/t", "count": 1, "timeout_s": 5}),
+            "/messages/0/payload/text",
+            json!("23.5"),
+            json!({"topic": "a/#/b"}),
+        ),
+        (
+            "sparkplug_subscribe_sample",
+            json!({"topic": "spBv1.0/G/NBIRTH/E", "count": 1, "timeout_s": 5}),
+            "/samples/0/sparkplug/group_id",
+            json!("G"),
+            json!({"count": "x"}),
+        ),
+        ("sparkplug_node_list", json!({"timeout_s": 1}), "/node_count", json!(1), unknown()),
+        (
+            "uns_browse",
+            json!({"topic": "site/#", "timeout_s": 1}),
+            "/topics/0",
+            json!("site/t"),
+            json!({"topic": "#/a"}),
+        ),
         ("ethernetip_status", json!({}), "/implemented", json!(false), unknown()),
         ("ethercat_status", json!({}), "/implemented", json!(false), unknown()),
+    ]
+}
+
+/// The tools that ask for a write; a ticket for `nine` is open.
+fn writes() -> Vec<Case> {
+    let s7 = |value: Value| json!({"db": 1, "dtype": "INT", "start": 4, "value": value});
+    let words = |values: Value| json!({"headdevice": "D100", "values": values});
+    let ask = json!({"tag": "nine", "value": 10, "dry_run": true});
+    let wait = json!({"id": "MOC-1", "wait_s": 99});
+    vec![
+        ("moc_request", ask, "/verdict", json!("allowed"), json!({"tag": 7})),
+        ("moc_status", json!({"id": "MOC-1"}), "/state", json!("requested"), wait),
+        ("moc_list", json!({}), "/tickets/0/moc_id", json!("MOC-1"), json!({"limit": 0})),
+        ("s7_write_db", s7(json!(5)), "/verdict", json!("denied"), s7(json!(4.5))),
+        ("mc_write_words", words(json!([7])), "/before/0", json!(1234), words(json!([]))),
+        (
+            "mqtt_publish",
+            json!({"topic": "site/t", "payload": "24"}),
+            "/would_publish_bytes",
+            json!(2),
+            json!({"topic": "site/#", "payload": "24"}),
+        ),
     ]
 }
 
@@ -112,6 +166,15 @@ fn tags() -> Vec<Case> {
             "/gap",
             json!(0),
             json!({"wait_ms": 99_999_999}),
+        ),
+        ("tag_why", json!({"tag": "nine"}), "/verdict", json!("ok"), json!({"tag": 7})),
+        ("finding_list", json!({"about": "ghost"}), "/total", json!(1), json!({"limit": 0})),
+        (
+            "finding_show",
+            json!({"id": "ghost"}),
+            "/finding/verdict",
+            json!("bad_address"),
+            json!({}),
         ),
         (
             "diagnose_dataflow",
@@ -150,14 +213,33 @@ fn tags() -> Vec<Case> {
 async fn every_tool_answers_right_and_wrong_through_every_official_client() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
     let (s7, mc) = (peer::snap7(), peer::mc_sim("none"));
+    let cnc = peer::mtconnect_agent();
+    // The other author's agent has no assets.
+    let tool = "<CuttingTool assetId='T1' timestamp='2026-01-01T00:00:00Z'/>";
+    let store = format!("<MTConnectAssets><Header/><Assets>{tool}</Assets></MTConnectAssets>");
+    let store = Agent::start(move |_| xml(&store)).await;
+    let broker = Broker::start();
+    broker.publish("site/t", b"23.5", &["-r"]).await;
+    // A birth is not kept by nodes of the field; here it waits for whoever comes.
+    broker.publish("spBv1.0/G/NBIRTH/E", &[24, 0], &["-r"]).await;
     let config = plant(&[
-        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", ""),
+        Endpoint::mtconnect("cnc", cnc.port),
+        Endpoint::mtconnect("store", store.port),
+        Endpoint::modbus("plc", modbus.port).tag("nine", "holding:9", "").tag(
+            "ghost",
+            "holding:9999",
+            "",
+        ),
         Endpoint::opcua("srv", opcua.port, "/sim"),
         Endpoint::s7("press", s7.port),
         Endpoint::mc("capper", mc.port),
+        broker.endpoint("uns").with("topics = [\"site/#\", \"spBv1.0/#\"]").tag("t", "site/t", ""),
     ]);
-    let collector = Collector::start(&config).await;
-    good_tags(&collector.agent().await, &["nine"]).await;
+    let rule = "tag = \"nine\"\ntier = \"one\"\nmin = 0\nmax = 100";
+    let collector = Collector::with_policy(&config, &policy(&[rule])).await;
+    good_tags(&collector.agent().await, &["nine", "t"]).await;
+    assert_eq!(opened(&collector.agent().await, "nine", &json!(10)).await, "MOC-1");
+    crate::findings::found(&collector.agent().await, "ghost").await;
     for sdk in Sdk::ALL {
         let mut client = SdkClient::start(sdk, &collector.bridge()).await;
         let tools = client.tools().await;

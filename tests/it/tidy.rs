@@ -241,6 +241,16 @@ fn the_product_never_unwraps() {
 }
 
 #[test]
+fn no_tool_looks_past_what_its_caller_is_shown() {
+    let mut faults = Vec::new();
+    for source in files(&["src/tools", "src/surface/mcp"], &[".rs"]) {
+        let code = source.product(&["src/surface/mcp/tests.rs".to_owned()]);
+        faults.extend(mentions(&source, code, &["cache.tags()", "cache.resolve("]));
+    }
+    clean("Deps::tags and Deps::resolve know what a caller is shown", faults);
+}
+
+#[test]
 fn every_silenced_lint_says_why() {
     let mut faults = Vec::new();
     for source in rust() {

@@ -187,7 +187,7 @@ impl PollerState {
             .find_map(|rest| Some(rest.fault.as_ref()?.error.clone()))
     }
 
-    fn last_error(&self) -> Option<DriverError> {
+    pub(super) fn last_error(&self) -> Option<DriverError> {
         let of_link = self.retry.fault.as_ref().map(|fault| fault.error.clone());
         of_link.or_else(|| self.link.report().last_error.map(|fault| fault.error))
     }

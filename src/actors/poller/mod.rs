@@ -6,6 +6,7 @@
 
 mod condition;
 mod demands;
+mod errands;
 mod session;
 mod slices;
 mod state;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::demand::Demand;
+use super::errand::{Inspection, Operated, Operation};
 use super::link::Link;
 use crate::cache::TagCache;
 use crate::driver::{DriverError, ErrorKind, Planned};
@@ -39,6 +41,10 @@ pub(crate) enum PollerMsg {
     Reopen,
     /// A question for the device.
     Demand(Box<Demand>),
+    /// Read one tag now, for a write's sake.
+    Inspect(Box<Inspection>),
+    /// Read one tag now, have the gate decide, and write it once.
+    Operate(Box<Operation>),
     /// An answer that ran beside the scans has ended the session of that number.
     SessionFailed(u64, DriverError),
     /// End the session properly, then say so.
@@ -95,6 +101,12 @@ impl Actor for Poller {
             PollerMsg::Demand(demand) if state.cancel.is_cancelled() => {
                 demand.answer(Err(closing()));
             }
+            PollerMsg::Inspect(errand) if state.cancel.is_cancelled() => {
+                errand.answer(Err(closing()));
+            }
+            PollerMsg::Operate(operation) if state.cancel.is_cancelled() => {
+                operation.errand.answer(Operated::NotRead(closing()));
+            }
             _ if state.cancel.is_cancelled() => (),
             PollerMsg::Work => {
                 state.timer = None;
@@ -110,6 +122,8 @@ impl Actor for Poller {
                 state.work().await;
             }
             PollerMsg::Demand(demand) => state.queue(*demand),
+            PollerMsg::Inspect(errand) => state.inspect(*errand).await,
+            PollerMsg::Operate(operation) => state.operate(*operation).await,
             PollerMsg::SessionFailed(session, error) => state.session_failed(session, error).await,
         }
         if !state.cancel.is_cancelled() {

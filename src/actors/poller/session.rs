@@ -141,12 +141,18 @@ impl PollerState {
         } else {
             conditions.for_each(|event| self.cache.put_condition(self.link.name(), event));
         }
+        if let Some(current) = self.batch.current.take() {
+            self.cache.put_current(self.link.name(), current);
+        }
         if let Some(hearing) = self.batch.hearing {
             self.link.publish(|report| report.hearing = hearing);
         }
         let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
         // A new session wakes us before anything has come: that proves nothing.
-        let has_come = is_polled || self.has_progressed || !self.batch.readings.is_empty();
+        let has_come = is_polled
+            || self.has_progressed
+            || self.batch.heard > 0
+            || !self.batch.readings.is_empty();
         match result {
             Ok(()) if has_come => {
                 s.take(&mut self.batch.readings);

@@ -46,7 +46,7 @@ impl SliceState {
     pub(crate) fn new(slice: Slice, cache: &Arc<TagCache>, nth: u32) -> Self {
         let writer = match slice.cadence {
             Cadence::Polled { .. } => Writer::Scan(cache.scan_group(&slice.tags)),
-            Cadence::Pushed => Writer::Stream(cache.stream_group(&slice.tags)),
+            Cadence::Pushed | Cadence::Published => Writer::Stream(cache.stream_group(&slice.tags)),
         };
         let place = slice.tags.iter().enumerate().map(|(at, id)| (*id, at)).collect();
         let unknown = || Arc::new(Tag::new("", "", ""));
@@ -73,7 +73,7 @@ impl SliceState {
     }
 
     pub(crate) fn is_pushed(&self) -> bool {
-        self.slice.cadence == Cadence::Pushed
+        !matches!(self.slice.cadence, Cadence::Polled { .. })
     }
 
     /// Notes that a scan begins, and when the next one is due.
@@ -125,7 +125,9 @@ impl SliceState {
                 writer.append_sourced(received, &self.row, &self.sources);
             }
             Writer::Stream(writer) => {
-                writer.confirm();
+                if self.slice.cadence == Cadence::Pushed {
+                    writer.confirm();
+                }
                 for reading in readings.drain(..) {
                     let Some(at) = self.place.get(&reading.tag).copied() else { continue };
                     let Some(c) = self.conditioners.get_mut(at) else { continue };
@@ -157,7 +159,7 @@ impl SliceState {
             unit: self.slice.unit,
             scan_ms: match self.slice.cadence {
                 Cadence::Polled { scan_ms } => Some(scan_ms),
-                Cadence::Pushed => None,
+                Cadence::Pushed | Cadence::Published => None,
             },
             real_scan_ms: self.real_ms.map(|ms| ms.round() as u32),
             tags: self.slice.tags.len(),

@@ -17,8 +17,11 @@ fn every_message_stands_in_the_table_of_its_actor() {
     let actors = [
         ("Root", include_str!("../root.rs"), "enum RootMsg {"),
         ("Endpoints", include_str!("../endpoints.rs"), "enum EndpointsMsg {"),
+        ("Command", include_str!("../command.rs"), "enum CommandMsg {"),
         ("Poller", include_str!("../poller/mod.rs"), "enum PollerMsg {"),
         ("Historian", include_str!("../historian.rs"), "enum HistorianMsg {"),
+        ("LedgerKeeper", include_str!("../ledger.rs"), "enum LedgerMsg {"),
+        ("Findings", include_str!("../findings/mod.rs"), "enum FindingsMsg {"),
         ("Doors", include_str!("../doors.rs"), "enum DoorsMsg {"),
     ];
     let (_, table) = PAGE.split_once("## Messages\n").unwrap();
@@ -48,12 +51,15 @@ fn the_bounds_are_those_of_the_code() {
     assert!(PAGE.contains(&format!("| {DEMANDS_MAX} permits,")));
     let root = include_str!("../root.rs");
     for (text, constant) in [
+        ("(0.3 s at most)", "COMMAND_MAX: Duration = Duration::from_millis(300)"),
         ("(0.7 s at most)", "DOORS_MAX: Duration = Duration::from_millis(700)"),
-        ("(2.7 s at most)", "STEP_MAX: Duration = Duration::from_millis(2700)"),
-        ("(1.3 s at most)", "HISTORIAN_MAX: Duration = Duration::from_millis(1300)"),
+        ("(2.6 s at most)", "STEP_MAX: Duration = Duration::from_millis(2600)"),
+        ("(1.2 s at most)", "STORES_MAX: Duration = Duration::from_millis(1200)"),
     ] {
         assert!(PAGE.contains(text) && root.contains(constant), "{text}");
     }
+    assert!(PAGE.contains("4 panics in 60 s") && root.contains("LEDGER_RESTARTS_MAX: usize = 3;"));
+    assert!(root.contains("LEDGER_WITHIN: Duration = Duration::from_secs(60)"));
     let endpoints = include_str!("../endpoints.rs");
     assert!(PAGE.contains("5 panics in 10 min") && endpoints.contains("PANICS_MAX: usize = 5;"));
     assert!(endpoints.contains("PANIC_WINDOW: Duration = Duration::from_secs(600)"));

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::driver::{Ask, BlockData, NodeReading, RawBlock, Reply};
+use crate::driver::{
+    Ask, Asset, BlockData, ModelComponent, ModelDevice, ModelItem, NodeReading, Observation,
+    RawBlock, Reply,
+};
 use crate::model::{ConditionEvent, Timestamp, Value};
 
 use super::super::cells::weight;
@@ -94,6 +97,27 @@ fn condition_bytes(event: &ConditionEvent) -> usize {
     size_of::<ConditionEvent>() + texts.iter().map(|text| text.len()).sum::<usize>()
 }
 
+fn device_bytes(device: &ModelDevice) -> usize {
+    let of_item = |item: &ModelItem| {
+        let texts = [&item.id, &item.name, &item.kind, &item.sub_type, &item.units];
+        size_of::<ModelItem>() + 64 + texts.iter().map(|text| text.len()).sum::<usize>()
+    };
+    let of_component = |component: &ModelComponent| {
+        let texts = [&component.id, &component.name, &component.kind, &component.path];
+        size_of::<ModelComponent>()
+            + texts.iter().map(|text| text.len()).sum::<usize>()
+            + component.items.iter().map(of_item).sum::<usize>()
+    };
+    size_of::<ModelDevice>() + device.components.iter().map(of_component).sum::<usize>()
+}
+
+fn observation_bytes(row: &Observation) -> usize {
+    let texts = [&row.item, &row.name, &row.kind, &row.sub_type, &row.timestamp];
+    size_of::<Observation>()
+        + texts.iter().map(|text| 16 + text.len()).sum::<usize>()
+        + value_bytes(&row.value)
+}
+
 /// Estimates the bytes of an answer.
 fn reply_bytes(reply: &Reply) -> usize {
     match reply {
@@ -123,6 +147,17 @@ fn reply_bytes(reply: &Reply) -> usize {
             page.window.values.iter().map(|value| 40 + value_bytes(value)).sum()
         }
         Reply::Conditions(events) => events.iter().map(condition_bytes).sum(),
+        Reply::Model(devices) => devices.iter().map(device_bytes).sum(),
+        Reply::Observations(found) => found.rows.iter().map(|row| observation_bytes(row)).sum(),
+        Reply::Assets(assets) => assets
+            .iter()
+            .map(|asset| size_of::<Asset>() + asset.id.len() + asset.kind.len() + 64)
+            .sum(),
+        // What is made of a message takes several times its bytes.
+        Reply::Messages { messages, .. } => messages
+            .iter()
+            .map(|m| size_of_val(m) + m.topic.len() + 8 * usize::try_from(m.bytes).unwrap_or(0))
+            .sum(),
     }
 }
 

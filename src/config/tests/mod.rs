@@ -45,7 +45,7 @@ fn load_with(
     protocols: &[Protocol],
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Vec<Problem>> {
-    load(Some(path), Sources { protocols, env, state_dir: Path::new("/state") })
+    load(Some(path), Sources { protocols, env, state_dir: Path::new("/state"), master: None })
 }
 
 /// Loads a text as TOML; it must be usable.

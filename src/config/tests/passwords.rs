@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::model::Secret;
 
 fn endpoint(password: &str) -> String {
     format!("[[endpoints]]\nname='line.1'\nendpoint_url='u'\n{password}")
@@ -23,7 +24,7 @@ fn loaded(plant: &Plant, password: &str) -> Config {
 }
 
 fn password(config: &Config) -> Option<&str> {
-    config.endpoints[0].password.as_ref().map(crate::model::Secret::reveal)
+    config.endpoints[0].password.as_ref().map(Secret::reveal)
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn a_password_that_can_not_be_fetched_leaves_its_endpoint_out() {
         ("file:big", "4096 are read at most"),
         ("file:latin", "is not UTF-8"),
         ("file:.", "is no regular file"),
-        ("secret:line1", "the secret store, which is not in this build yet"),
+        ("secret:line1", "the secret store has no secret \"line1\""),
     ] {
         let config = loaded(&plant, &format!("password='{setting}'"));
         assert_eq!(config.endpoints.len(), 0, "{setting}");
@@ -93,4 +94,52 @@ fn a_password_file_that_everybody_can_read_is_a_warning() {
     assert_eq!(config.endpoints.len(), 1);
     assert_eq!(only(&config).severity, Severity::Warning);
     assert!(only(&config).hint.starts_with("chmod 600"));
+}
+
+/// A state directory whose store holds `line.1`, under `correct horse`.
+fn with_store() -> tempfile::TempDir {
+    let state = tempfile::tempdir().unwrap();
+    let (master, secret) = ("correct horse".to_owned(), "from-store".to_owned());
+    crate::config::secret::edit(state.path(), &Secret::new(master), |store| {
+        store.set("line.1", Secret::new(secret))
+    })
+    .unwrap();
+    state
+}
+
+#[test]
+fn the_secret_store_comes_first_and_a_wrong_master_password_is_never_none() {
+    let (plant, state) = (Plant::new(), with_store());
+    let load = |setting: &str, master: Option<&str>| {
+        let path = plant.write("c.toml", endpoint(setting));
+        let master = master.map(|text| Secret::new(text.to_owned()));
+        let sources = Sources {
+            protocols: &PROTOCOLS,
+            env: &env,
+            state_dir: state.path(),
+            master: master.as_ref(),
+        };
+        super::load(Some(&path), sources).unwrap()
+    };
+    for setting in ["", "password='secret:line.1'"] {
+        let config = load(setting, Some("correct horse"));
+        assert_eq!(config.problems, []);
+        assert_eq!(password(&config), Some("from-store"));
+        assert!(!format!("{config:?}").contains("from-store"));
+        for (master, wanted) in [
+            (Some("wrong"), "the master password does not open"),
+            (None, "needs its master password"),
+        ] {
+            let config = load(setting, master);
+            assert_eq!(config.endpoints.len(), 0, "the endpoint is left out");
+            assert!(only(&config).message.contains(wanted), "{}", only(&config));
+        }
+    }
+    let other = load("password='secret:other'", Some("correct horse"));
+    assert!(only(&other).message.contains("no secret \"other\""), "{}", only(&other));
+    let by_env = load("password='env:PW'", None);
+    assert_eq!(password(&by_env), Some("from-env"), "another source needs no store");
+    std::fs::write(state.path().join("secrets.enc"), "{}").unwrap();
+    let damaged = load("", Some("correct horse"));
+    assert_eq!(damaged.endpoints.len(), 0, "a damaged store is never one without a password");
 }

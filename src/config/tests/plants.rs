@@ -157,7 +157,10 @@ fn an_empty_file_and_no_file_are_an_empty_configuration_that_says_so() {
         assert!(problem.contains("Warning endpoints: no endpoints are configured"), "{problem}");
         assert_eq!(problem, line(only(&yaml(text))));
     }
-    let none = load(None, Sources { protocols: &[], env: &|_| None, state_dir: Path::new("/s") });
+    let none = load(
+        None,
+        Sources { protocols: &[], env: &|_| None, state_dir: Path::new("/s"), master: None },
+    );
     assert_eq!(only(&none.unwrap()).severity, Severity::Warning);
 }
 

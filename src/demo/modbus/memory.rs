@@ -36,8 +36,13 @@ impl Memory {
 
     fn place(&mut self, place: Place, value: &Value) {
         match place {
-            Place::Node { .. } | Place::McWords { .. } | Place::McBit { .. } | Place::S7 { .. } => {
-            }
+            Place::Node { .. }
+            | Place::McWords { .. }
+            | Place::McBit { .. }
+            | Place::S7 { .. }
+            | Place::Item(_)
+            | Place::Metric { .. }
+            | Place::Topic { .. } => {}
             Place::Bit { unit, table, address } => {
                 self.cells.insert((unit, table, address), u16::from(*value == Value::Bool(true)));
             }

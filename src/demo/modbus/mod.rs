@@ -1,4 +1,4 @@
-//! The Modbus half: units 1 to 3 behind one TCP port, read-only.
+//! The Modbus half: units 1 to 3 behind one TCP port. The filler's set speed can be written.
 
 mod memory;
 
@@ -6,6 +6,7 @@ use std::future::{Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -26,6 +27,13 @@ const REGISTERS_MAX: u16 = 125;
 /// A response holds at most this many bits (Modbus V1.1b3, 6.1).
 const BITS_MAX: u16 = 2_000;
 
+/// The one register that takes a value: unit 1, the filler's set speed in bottles a minute.
+const SET_SPEED: (u8, u16) = (1, 102);
+/// What the filler's drive takes.
+const SET_SPEED_MAX: u16 = 700;
+/// Nobody has set a speed.
+const UNSET: u32 = u32::MAX;
+
 /// Serves the newest memory until it is dropped.
 ///
 /// # Errors
@@ -35,12 +43,13 @@ pub(crate) async fn serve(
     memory: watch::Receiver<Arc<Memory>>,
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let set_speed = Arc::new(AtomicU32::new(UNSET));
     let connected = |stream, _peer: SocketAddr| {
         // No place left: the connection is closed at once.
-        let units = Arc::clone(&places)
-            .try_acquire_owned()
-            .ok()
-            .map(|place| (Units { memory: memory.clone(), _place: place }, stream));
+        let units = Arc::clone(&places).try_acquire_owned().ok().map(|place| {
+            let (memory, set_speed) = (memory.clone(), set_speed.clone());
+            (Units { memory, set_speed, _place: place }, stream)
+        });
         ready(Ok(units))
     };
     let failed = |error: io::Error| tracing::debug!(%error, "demo modbus connection ended");
@@ -50,6 +59,8 @@ pub(crate) async fn serve(
 /// One connection's view of the units.
 struct Units {
     memory: watch::Receiver<Arc<Memory>>,
+    /// A speed that was written, for all connections; the process behind it runs on as it is.
+    set_speed: Arc<AtomicU32>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -61,7 +72,27 @@ impl Service for Units {
 
     fn call(&self, request: Self::Request) -> Self::Future {
         let memory = Arc::clone(&self.memory.borrow());
-        ready(answer(&memory, request.slave, &request.request))
+        if let Request::WriteSingleRegister(address, word) = request.request
+            && (request.slave, address) == SET_SPEED
+        {
+            return ready(if word > SET_SPEED_MAX {
+                Err(ExceptionCode::IllegalDataValue)
+            } else {
+                self.set_speed.store(word.into(), SeqCst);
+                Ok(Some(Response::WriteSingleRegister(address, word)))
+            });
+        }
+        let mut answered = answer(&memory, request.slave, &request.request);
+        if let (Ok(Some(Response::ReadHoldingRegisters(cells))), Ok(set)) =
+            (&mut answered, u16::try_from(self.set_speed.load(SeqCst)))
+            && let Request::ReadHoldingRegisters(from, _) = request.request
+            && request.slave == SET_SPEED.0
+            && let Some(at) = SET_SPEED.1.checked_sub(from)
+            && let Some(cell) = cells.get_mut(usize::from(at))
+        {
+            *cell = set;
+        }
+        ready(answered)
     }
 }
 
@@ -187,8 +218,12 @@ mod tests {
             let answer = client.read_holding_registers(from, count).await.unwrap();
             assert_eq!(answer, Err(ExceptionCode::IllegalDataAddress), "{from} {count}");
         }
-        let write = client.write_single_register(102, 1).await.unwrap();
+        let write = client.write_single_register(104, 1).await.unwrap();
         assert_eq!(write, Err(ExceptionCode::IllegalFunction));
+        let write = client.write_single_register(102, 701).await.unwrap();
+        assert_eq!(write, Err(ExceptionCode::IllegalDataValue));
+        client.write_single_register(102, 560).await.unwrap().unwrap();
+        assert_eq!(client.read_holding_registers(100, 3).await.unwrap().unwrap()[2], 560);
         client.set_slave(Slave(9));
         let answer = client.read_holding_registers(100, 1).await.unwrap();
         assert_eq!(answer, Err(ExceptionCode::GatewayTargetDevice));

@@ -4,9 +4,11 @@
 
 mod capper;
 mod filler;
+mod inspector;
 mod nodes;
 mod palletiser;
 mod registers;
+mod wrapper;
 
 pub(crate) use registers::PACKER as PACKER_UNIT;
 
@@ -117,6 +119,22 @@ pub(crate) enum Place {
         /// The address.
         address: &'static str,
     },
+    /// A data item of the MTConnect agent.
+    Item(&'static ItemKind),
+    /// A metric of the device behind the Sparkplug edge node.
+    Metric {
+        /// Its name.
+        metric: &'static str,
+        /// The number of its type.
+        kind: u32,
+    },
+    /// A plain topic of the broker, or a part of its JSON.
+    Topic {
+        /// The topic.
+        topic: &'static str,
+        /// The path of the part; empty where the payload is the value.
+        part: &'static str,
+    },
     /// One bit of a register.
     RegisterBit {
         /// The unit.
@@ -128,6 +146,23 @@ pub(crate) enum Place {
         /// 0 is the least significant.
         bit: u8,
     },
+}
+
+/// A data item of the MTConnect agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ItemKind {
+    /// Its id.
+    pub(crate) id: &'static str,
+    /// The component it belongs to: `Device`, `Controller` or `Rotary`.
+    pub(crate) component: &'static str,
+    /// `SAMPLE`, `EVENT` or `CONDITION`.
+    pub(crate) category: &'static str,
+    /// Its type, such as `LOAD`.
+    pub(crate) kind: &'static str,
+    /// The name of its observations' element; empty for a condition.
+    pub(crate) element: &'static str,
+    /// The engineering unit of a sample, in the standard's words.
+    pub(crate) units: &'static str,
 }
 
 /// The built-in types the OPC UA server uses.
@@ -185,7 +220,14 @@ impl Table {
 
 /// Gives every point, in the order of the frames.
 pub(crate) fn all() -> impl Iterator<Item = &'static Point> {
-    let machines = [filler::POINTS, registers::POINTS, capper::POINTS, palletiser::POINTS];
+    let machines = [
+        filler::POINTS,
+        registers::POINTS,
+        capper::POINTS,
+        palletiser::POINTS,
+        wrapper::POINTS,
+        inspector::POINTS,
+    ];
     nodes::POINTS.iter().chain(machines.into_iter().flatten())
 }
 
@@ -307,6 +349,9 @@ mod tests {
                     .collect(),
                 Place::McBit { device, number } => vec![format!("{device}{number}")],
                 Place::S7 { address } => vec![address.to_owned()],
+                Place::Item(item) => vec![item.id.to_owned()],
+                Place::Metric { metric, .. } => vec![metric.to_owned()],
+                Place::Topic { topic, part } => vec![format!("{topic}#{part}")],
                 Place::RegisterBit { unit, table, address, bit } => {
                     vec![format!("{unit} {} {address}.{bit}", table.word())]
                 }

@@ -1,11 +1,7 @@
-//! Limit crossings of a tag as alarm events, with delay and hysteresis.
+//! Limit crossings of a tag, with delay and hysteresis.
 
-use std::sync::Arc;
-
-use super::event::{AlarmEvent, Change};
 use crate::diagnose::limits::{Status, classify};
-use crate::diagnose::number::number;
-use crate::model::{Limits, Tag, Timestamp, Window};
+use crate::model::{Limits, Tag, Timestamp};
 
 /// One tag's limit alarm: fed with values in the order of time.
 #[derive(Debug, Clone)]
@@ -72,29 +68,6 @@ impl LimitAlarm {
         self.active = wanted;
         Some(wanted)
     }
-}
-
-/// Gives the alarm events of a tag's window, its limits passed and left.
-#[must_use]
-pub fn crossings(tag: &Tag, window: &Window) -> Vec<AlarmEvent> {
-    let Some(mut alarm) = LimitAlarm::of_tag(tag) else { return Vec::new() };
-    let mut events = Vec::new();
-    let source: Arc<str> = tag.name.clone();
-    for sample in window.iter() {
-        let value = number(&sample.value).filter(|_| !sample.quality.is_bad());
-        let Some(status) = alarm.take(sample.received_ts, value) else { continue };
-        let by_level = if status == Status::Alarm { "high" } else { "low" };
-        let priority = tag.alarm.priority.clone().unwrap_or_else(|| by_level.into());
-        let change = if status == Status::Ok { Change::Returned } else { Change::Active };
-        events.push(AlarmEvent {
-            source: source.clone(),
-            priority,
-            at: Some(sample.received_ts),
-            change,
-            is_stated: true,
-        });
-    }
-    events
 }
 
 #[cfg(test)]

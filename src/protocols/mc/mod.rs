@@ -4,6 +4,8 @@
 //! `plan`, bytes in `frame`, the connection in `session`, one pass over a plan in `scan`.
 
 mod address;
+#[cfg(test)]
+mod damaged;
 mod device;
 mod driver;
 mod errors;

@@ -7,6 +7,8 @@
 
 mod address;
 mod call;
+#[cfg(test)]
+mod damaged;
 mod driver;
 mod frame;
 mod plan;

@@ -334,7 +334,7 @@ impl Driver for Opcua {
 }
 
 fn unsupported() -> DriverError {
-    DriverError::new(ErrorKind::Unsupported, "OPC UA has no registers")
+    DriverError::new(ErrorKind::Unsupported, "OPC UA has no registers and no agent")
         .hint("read nodes by their ids: opcua_read_node, opcua_read_many")
 }
 
@@ -346,7 +346,12 @@ fn answer(
 ) -> BoxFuture<'static, Result<Reply, DriverError>> {
     match ask {
         Ask::Connect => Box::pin(async { Ok(Reply::Connected) }),
-        Ask::Block(_) => Box::pin(async { Err(unsupported()) }),
+        Ask::Block(_)
+        | Ask::Model
+        | Ask::Current
+        | Ask::Recent { .. }
+        | Ask::Assets
+        | Ask::Messages { .. } => Box::pin(async { Err(unsupported()) }),
         Ask::Read { refs, .. } => Box::pin(read_many(caller, refs)),
         Ask::Identify => {
             Box::pin(async move { identify::identify(&caller).await.map(Reply::Identity) })

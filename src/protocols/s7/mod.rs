@@ -5,6 +5,8 @@
 
 mod address;
 mod area;
+#[cfg(test)]
+mod damaged;
 mod driver;
 mod errors;
 mod frame;

@@ -48,7 +48,7 @@ impl Terminal {
         }
     }
 
-    fn ask(&mut self, text: &str) -> Result<String, Failure> {
+    pub(super) fn ask(&mut self, text: &str) -> Result<String, Failure> {
         let failed = |error: io::Error| {
             Failure::new(Exit::Usage, format!("terminal: {error}")).hint("give --confirm LAST8")
         };
@@ -67,7 +67,7 @@ pub(super) fn trust_arguments(command: Command) -> Command {
         Some(tool) => (tool.arguments)(command),
         None => command,
     };
-    command.mut_arg("confirm", |confirm| {
+    command.arg(super::people::key_arg()).mut_arg("confirm", |confirm| {
         confirm
             .required(false)
             .help("The last 8 characters of the fingerprint, read at the server; asked for else")

@@ -1,12 +1,17 @@
 //! A session of `otctl` with the collector.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use rmcp::model::{CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation};
-use rmcp::service::RunningService;
-use rmcp::{RoleClient, ServiceExt};
+use rmcp::model::{
+    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation,
+    ProgressNotificationParam,
+};
+use rmcp::service::{NotificationContext, RunningService};
+use rmcp::{ClientHandler, RoleClient, ServiceExt};
 use serde_json::{Map, Value};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -20,8 +25,43 @@ const GREET_MAX: Duration = Duration::from_secs(5);
 
 /// A session.
 pub(super) struct Session {
-    client: RunningService<RoleClient, ClientConfig>,
+    client: RunningService<RoleClient, Face>,
     socket: String,
+}
+
+/// What the collector sees of us, and where it tells how far a long call has come.
+#[derive(Debug, Clone)]
+struct Face {
+    config: ClientConfig,
+    /// A line about progress stands on the terminal.
+    is_shown: Arc<AtomicBool>,
+}
+
+impl ClientHandler for Face {
+    fn get_info(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    async fn on_progress(
+        &self,
+        told: ProgressNotificationParam,
+        _context: NotificationContext<RoleClient>,
+    ) {
+        if io::stderr().is_terminal() {
+            self.is_shown.store(true, Relaxed);
+            eprint!("\r{} so far", told.progress);
+        }
+    }
+}
+
+impl Face {
+    /// Takes the line about progress away.
+    fn clear(&self) {
+        if self.is_shown.swap(false, Relaxed) {
+            // Erase in line (ECMA-48, 8.3.41).
+            eprint!("\r\u{1b}[K");
+        }
+    }
 }
 
 impl Session {
@@ -54,7 +94,8 @@ impl Session {
         };
         let socket = path.display().to_string();
         let us = Implementation::new("otctl", env!("CARGO_PKG_VERSION"));
-        let client = ClientConfig::new(ClientCapabilities::default(), us);
+        let config = ClientConfig::new(ClientCapabilities::default(), us);
+        let client = Face { config, is_shown: Arc::default() };
         match timeout(GREET_MAX, client.serve(stream.into_split())).await {
             Ok(Ok(client)) => Ok(Self { client, socket }),
             Ok(Err(error)) => Err(Failure::new(
@@ -79,6 +120,7 @@ impl Session {
         let params = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
         let unreachable = |what: String| Failure::new(Exit::Unreachable, what);
         let answered = timeout(within, self.client.peer().call_tool(params)).await;
+        self.client.service().clear();
         let result = answered
             .map_err(|_| unreachable(format!("{} did not answer {name} in time", self.socket)))?
             .map_err(|error| unreachable(format!("{} broke off: {error}", self.socket)))?;

@@ -8,6 +8,12 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
+use super::doctor::{self, Doctor};
+use super::exit::Failure;
+use super::import::{self, Import};
+use super::init::{self, Init};
+use super::secret::{self, SecretWhat, Where};
+use super::talk::Talk;
 use crate::actors::Plant;
 use crate::config::{self, Severity, Sources};
 use crate::driver::Protocol;
@@ -22,7 +28,7 @@ use crate::tools::TOOLS;
 
 /// A tap into a plant's control systems, for agents and plant engineers.
 #[derive(Debug, Parser)]
-#[command(name = "ot-aiops", version, arg_required_else_help = true)]
+#[command(name = "ot-aiops", version = super::VERSION, arg_required_else_help = true)]
 struct Line {
     #[command(subcommand)]
     command: What,
@@ -41,6 +47,9 @@ enum What {
         /// Ends this many seconds after the last session.
         #[arg(long, value_name = "S")]
         exit_idle: Option<u32>,
+        /// Reads the secret store's master password from this file descriptor.
+        #[arg(long, value_name = "N")]
+        master_fd: Option<u32>,
         /// Writes the log to a file of bounded size instead of stderr.
         #[arg(long, value_name = "FILE", hide = true)]
         log: Option<PathBuf>,
@@ -72,6 +81,13 @@ enum What {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigWhat),
+    /// Sets up endpoints by question and answer, each proved before it is saved.
+    Init(Init),
+    /// Checks the set-up, then each endpoint live; exits with 1 on any fault.
+    Doctor(Doctor),
+    /// Keeps passwords of endpoints, sealed under a master password.
+    #[command(subcommand)]
+    Secret(SecretWhat),
     /// Lists the protocols, or shows the page of one.
     Protocols {
         /// Its name.
@@ -92,6 +108,8 @@ enum ConfigWhat {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
     },
+    /// Takes over a configuration of ot-aiops 0.1, with the secret store beside it.
+    Import(Import),
 }
 
 /// Runs the simulated plant in a state directory, with these faults.
@@ -110,8 +128,9 @@ pub struct Build {
 #[must_use]
 pub fn main(build: Build) -> ExitCode {
     match Line::parse().command {
-        What::Run { config, state, exit_idle, log } => {
-            run(build, config.as_deref(), state.as_deref(), exit_idle, log.as_deref())
+        What::Run { config, state, exit_idle, master_fd, log } => {
+            let at = Where { state, master_fd };
+            run(build, config.as_deref(), &at, exit_idle, log.as_deref())
         }
         What::Demo { state, fault } => match build.demo {
             Some(demo) => demo(state.as_deref(), &fault),
@@ -123,6 +142,13 @@ pub fn main(build: Build) -> ExitCode {
         What::Config(ConfigWhat::Check { config, state }) => {
             check(build, config.as_deref(), state.as_deref())
         }
+        What::Config(ConfigWhat::Import(what)) => ended(import::run(build.protocols, &what)),
+        What::Init(what) => ended(init::run(build.protocols, &what)),
+        What::Doctor(what) => match doctor::run(build.protocols, &what) {
+            Ok(code) => code,
+            Err(failure) => ended(Err(failure)),
+        },
+        What::Secret(what) => ended(secret::run(what)),
         What::Protocols { name } => protocols(build.protocols, name.as_deref()),
         What::Other(words) => failed(2, &elsewhere(&words)),
     }
@@ -133,6 +159,16 @@ fn failed(code: u8, message: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn ended(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit.into()
+        }
+    }
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -140,13 +176,17 @@ fn environment(name: &str) -> Option<String> {
 fn run(
     build: Build,
     config: Option<&Path>,
-    state: Option<&Path>,
+    at: &Where,
     exit_idle: Option<u32>,
     log: Option<&Path>,
 ) -> ExitCode {
-    let state = match StateDir::find(state) {
+    let state = match StateDir::find(at.state.as_deref()) {
         Ok(state) => state,
         Err(error) => return failed(2, &error.to_string()),
+    };
+    let master = match Talk::on_stdio(at.master_fd).master_where_needed(state.path()) {
+        Ok(master) => master,
+        Err(failure) => return ended(Err(failure)),
     };
     if let Err(error) = log::start(log) {
         return failed(2, &format!("the log can't be written: {error}"));
@@ -157,6 +197,7 @@ fn run(
         exit_idle: exit_idle.map(|seconds| Duration::from_secs(seconds.into())),
         plant: Plant::Real,
         protocols: build.protocols,
+        master,
     })
 }
 
@@ -194,8 +235,16 @@ fn mcp(config: Option<&Path>, state: Option<&Path>, attach: bool, toolset: Tools
 fn check(build: Build, config: Option<&Path>, state: Option<&Path>) -> ExitCode {
     let path = config::find(config, &environment);
     let state = StateDir::find(state).unwrap_or_else(|_| StateDir::at("."));
-    let sources =
-        Sources { protocols: build.protocols, env: &environment, state_dir: state.path() };
+    let master = match Talk::on_stdio(None).master_where_needed(state.path()) {
+        Ok(master) => master,
+        Err(failure) => return ended(Err(failure)),
+    };
+    let sources = Sources {
+        protocols: build.protocols,
+        env: &environment,
+        state_dir: state.path(),
+        master: master.as_ref(),
+    };
     let loaded = match config::load(path.as_deref(), sources) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -258,7 +307,7 @@ fn protocols(protocols: &[Protocol], name: Option<&str>) -> ExitCode {
 fn elsewhere(words: &[String]) -> String {
     let noun = words.first().map(String::as_str).unwrap_or_default();
     let is_noun = |noun: &str| {
-        ["status", "tail", "call"].contains(&noun)
+        ["status", "tail", "call", "discover"].contains(&noun)
             || TOOLS.iter().any(|tool| {
                 tool.name.split_once('_').is_some_and(|(own, _)| own == noun)
                     || tool.command.is_some_and(|[other, _]| other == noun)
@@ -268,7 +317,7 @@ fn elsewhere(words: &[String]) -> String {
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         return format!("tools are asked with otctl: otctl {}", words.join(" "));
     }
-    let ours = ["run", "demo", "mcp", "config", "protocols"];
+    let ours = ["run", "demo", "mcp", "config", "init", "doctor", "protocols", "secret"];
     let near = nearest(noun, ours.into_iter());
     let near = near.first().map_or(String::new(), |name| format!("; did you mean {name}?"));
     format!("no command {noun:?}{near} (see ot-aiops --help)")

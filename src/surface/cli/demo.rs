@@ -1,5 +1,7 @@
 //! `ot-aiops demo`: a simulated plant and its collector in one process.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,8 +25,10 @@ pub fn run(state: Option<&Path>, faults: &[String]) -> ExitCode {
         for fault in demo::list() {
             println!("{:<16} after {:>2} s  {}", fault.name, fault.starts_s, fault.what);
             println!("{:<16}             to find: {}", "", fault.found);
-            let (verdict, within_s) = (fault.verdict.word(), fault.found_within_s);
-            println!("{:<16}             as {verdict} on {}, within {within_s} s", "", fault.tag);
+            if let Some((verdict, within_s)) = fault.detected {
+                let (verdict, tag) = (verdict.word(), fault.tag);
+                println!("{:<16}             as {verdict} on {tag}, within {within_s} s", "");
+            }
         }
         return ExitCode::SUCCESS;
     }
@@ -42,7 +46,7 @@ fn prepare(
     faults: &[String],
 ) -> Result<(StateDir, Vec<&'static Fault>), String> {
     let chosen = match faults {
-        [] => demo::list().iter().collect(),
+        [] => demo::list().iter().filter(|fault| fault.is_usual).collect(),
         names => names
             .iter()
             .map(|name| {
@@ -77,6 +81,8 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
         let config = state.path().join("config.toml");
         std::fs::write(&config, plant.config_toml())
             .map_err(|error| format!("{} can't be written: {error}", config.display()))?;
+        let policy = state.path().join("policy.toml");
+        write_policy(&policy).map_err(|error| format!("{}: {error}", policy.display()))?;
         print_commands(&plant, state.path());
         let options = RunOptions {
             config: Some(config),
@@ -84,6 +90,7 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
             exit_idle: None,
             plant: Plant::Demo,
             protocols: PROTOCOLS,
+            master: None,
         };
         let ended = run::host(options).await.map_err(|error| error.to_string());
         plant.stop().await;
@@ -96,6 +103,13 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes the demo's policy where nobody else can write it: else it would not be taken.
+fn write_policy(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(demo::POLICY.as_bytes())
 }
 
 /// Prints what to do next, as it can be pasted into another terminal.
@@ -113,8 +127,19 @@ fn print_commands(plant: &DemoPlant, state: &Path) {
         "status",
         "tail 'demo/line1/filler/**'",
         "tag read demo/line1/filler/speed demo/line1/mixer/level",
-        "tag history demo/line1/filler/speed --since -5m",
+        "finding list",
+        "why demo/line1/packer/cases",
+        "plot demo/line1/filler/speed --since 5m",
         "endpoint status",
+    ] {
+        eprintln!("  {otctl} {words}");
+    }
+    eprintln!("a write, from request to audit:");
+    for words in [
+        "approver new me",
+        "moc request demo/line1/filler/speed_setpoint 560 --reason 'try it'",
+        "moc approve MOC-1",
+        "audit verify",
     ] {
         eprintln!("  {otctl} {words}");
     }

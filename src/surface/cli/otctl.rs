@@ -6,15 +6,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::certificate::{self, Terminal};
 use super::client::Session;
+use super::discover::{self, Discovery, discover};
 use super::exit::{Exit, Failure, judge};
-use super::nouns;
+use super::people::{self, Task};
 use super::refused::refused;
 use super::replay;
 use super::tail::tail;
+use super::{finding, nouns, plot};
 use crate::surface::nearest::nearest;
 use crate::surface::render::{Look, Output, Reader, render};
 use crate::surface::state::StateDir;
@@ -55,7 +57,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
     let output = Arg::new("ot-output").short('o').long("output").global(true);
     let fail_on = Arg::new("ot-fail-on").long("fail-on").value_name("WORD").global(true);
     let mut root = Command::new("otctl")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(super::VERSION)
         .about(
             "Asks a running collector. Exit codes: 0 ok, 1 finding, 2 usage, 3 unreachable, \
                 4 denied, 5 partial",
@@ -79,6 +81,9 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
                 .arg(Arg::new("pattern").required(true).help("Tags, such as site/line1/**"))
                 .arg(Arg::new("polls").long("polls").hide(true).value_parser(value_parser!(u32))),
         )
+        .subcommand(discover::command())
+        .subcommand(finding::why_command())
+        .subcommand(plot::command())
         .subcommand(
             Command::new("call")
                 .about("Calls any tool by its name, with JSON arguments")
@@ -96,6 +101,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         let verb = Command::new(name.verb).about(name.tool.title).hide(name.shown == Shown::No);
         let verb = verb.defer(match name.tool.name {
             certificate::TRUST => certificate::trust_arguments,
+            finding::LIST => finding::list_arguments,
             _ => name.tool.arguments,
         });
         let at = nouns.iter().position(|(noun, _)| *noun == name.noun);
@@ -113,6 +119,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
             noun = noun.subcommand(replay::command());
         }
         // A noun whose verbs are all other names is itself one.
+        let noun = people::extend(noun.get_name().to_owned().as_str(), noun);
         let is_other = noun.get_subcommands().all(Command::is_hide_set);
         root = root.subcommand(noun.hide(is_other));
     }
@@ -163,7 +170,9 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))?;
-    let is_endless = matches!(asked, Asked::Tail { .. });
+    let is_endless =
+        matches!(asked, Asked::Tail { .. } | Asked::Watch { .. } | Asked::Task(Task::Watch));
+    let shape = asked.shape();
     let done = runtime.block_on(async {
         tokio::select! {
             done = answered(&state, asked, output) => done,
@@ -178,11 +187,29 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let Some(answer) = done? else { return Ok(Exit::Fine) };
     let bytes = match wants_der {
         true => certificate::der(&answer)?,
-        false => render(&answer, output, Look::of_stdout(), &Reader::here()).into_bytes(),
+        false => written(&answer, shape, output).into_bytes(),
     };
     write(&bytes)?;
     let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
     Ok(judge(&answer, &words.cloned().collect::<Vec<_>>()))
+}
+
+/// What an answer looks like to eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Table,
+    Plot,
+    Finding,
+}
+
+fn written(answer: &Value, shape: Shape, output: Output) -> String {
+    let (look, reader) = (Look::of_stdout(), Reader::here());
+    let page = match shape {
+        Shape::Table => None,
+        Shape::Plot => plot::page(answer, output, look, &reader),
+        Shape::Finding => finding::page(answer, output, look, &reader),
+    };
+    page.unwrap_or_else(|| render(answer, output, look, &reader))
 }
 
 fn write(bytes: &[u8]) -> Result<(), Failure> {
@@ -217,11 +244,33 @@ enum Asked {
     Trust {
         fingerprint: String,
     },
+    Task(Task),
+    Plot {
+        tag: String,
+        since: String,
+    },
+    /// The list of findings, followed.
+    Watch {
+        arguments: Map<String, Value>,
+    },
+    Discover {
+        what: Discovery,
+        /// How long each page may take.
+        within: Duration,
+    },
     /// Labelled files are played here; no collector is asked.
     Replay(replay::Question),
 }
 
 impl Asked {
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Plot { .. } => Shape::Plot,
+            Self::Call { name, .. } if *name == finding::SHOW => Shape::Finding,
+            _ => Shape::Table,
+        }
+    }
+
     /// Tells whether bytes are asked for, where no other form is.
     fn wants_der(&self) -> bool {
         matches!(self, Self::Call { name, arguments, .. }
@@ -237,11 +286,28 @@ async fn answered(
     match asked {
         Asked::Call { name, audience, within, arguments } => {
             let session = Session::open(state, audience).await?;
-            session.call(name, arguments, within + SPARE).await.map(Some)
+            let answer = session.call(name, arguments, within + SPARE).await?;
+            match (name, output) {
+                ("tag_read", Output::Wide) => plot::with_trends(&session, answer).await.map(Some),
+                _ => Ok(Some(answer)),
+            }
+        }
+        Asked::Plot { tag, since } => {
+            let session = Session::open(state, Audience::Everyone).await?;
+            plot::history(&session, &tag, &since).await.map(Some)
+        }
+        Asked::Watch { arguments } => {
+            let session = Session::open(state, Audience::Everyone).await?;
+            finding::watch(&session, &arguments, output).await.map(|()| None)
         }
         Asked::Tail { pattern, polls } => {
             let session = Session::open(state, Audience::Everyone).await?;
             tail(&session, &pattern, output, polls).await.map(|()| None)
+        }
+        Asked::Task(task) => people::run(state, task, output).await,
+        Asked::Discover { what, within } => {
+            let session = Session::open(state, Audience::OperatorsOnly).await?;
+            discover(&session, &what, within + SPARE).await.map(Some)
         }
         Asked::Trust { fingerprint } => {
             let terminal = Terminal::open()?;
@@ -261,6 +327,19 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
             let pattern = rest.get_one::<String>("pattern").cloned().unwrap_or_default();
             Ok(Asked::Tail { pattern, polls: rest.get_one("polls").copied() })
         }
+        "why" => {
+            let tag = rest.get_one::<String>("tag").cloned().unwrap_or_default();
+            Ok(call(tools, "tag_why", Map::from_iter([("tag".to_owned(), Value::from(tag))])))
+        }
+        "plot" => {
+            let text = |name: &str| rest.get_one::<String>(name).cloned().unwrap_or_default();
+            Ok(Asked::Plot { tag: text("tag"), since: text("since") })
+        }
+        "discover" => {
+            let tool = tools.iter().find(|tool| tool.name == discover::TOOL);
+            let within = tool.map_or(SPARE, |tool| (tool.allowance)(&json!({})));
+            Ok(Asked::Discover { what: discover::parse(rest), within })
+        }
         "call" => {
             let name = rest.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
             let tool = tools.iter().find(|tool| tool.name == name);
@@ -276,6 +355,9 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
         }
         noun => {
             let (verb, rest) = rest.subcommand().ok_or_else(|| usage("no verb".into()))?;
+            if let Some(task) = people::task(noun, verb, rest)? {
+                return Ok(Asked::Task(task));
+            }
             if (noun, verb) == (replay::NOUN, replay::VERB) {
                 return Ok(Asked::Replay(replay::question(rest)));
             }
@@ -290,6 +372,9 @@ fn asked(tools: &'static [ToolDef], matches: &ArgMatches) -> Result<Asked, Failu
             let mut arguments = object(parsed).ok_or_else(|| usage("no arguments".into()))?;
             // What was not given is left to the tool.
             arguments.retain(|_, value| !value.is_null());
+            if tool.name == finding::LIST && rest.get_flag("watch") {
+                return Ok(Asked::Watch { arguments });
+            }
             Ok(call(tools, tool.name, arguments))
         }
     }
@@ -330,8 +415,6 @@ fn object(value: Value) -> Option<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::surface::testing::TEST_TOOLS;
 
@@ -362,7 +445,11 @@ mod tests {
             names.sort();
             names.dedup();
             assert_eq!(names.len(), count, "two tools share a command");
-            assert!(!names.iter().any(|(noun, _)| ["status", "tail", "call"].contains(noun)));
+            assert!(
+                !names
+                    .iter()
+                    .any(|(noun, _)| ["status", "tail", "why", "plot", "call"].contains(noun))
+            );
         }
         assert_eq!(asked_by("otctl mb try"), ("modbus_test".into(), json!({})));
         assert_eq!(asked_by("otctl modbus test"), ("modbus_test".into(), json!({})));

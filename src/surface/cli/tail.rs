@@ -55,7 +55,7 @@ pub(super) async fn tail(
         let mut out = io::stdout().lock();
         for sample in samples.into_iter().flatten() {
             let line = match output {
-                Output::Table => words(sample, &widths, look, &reader),
+                Output::Table | Output::Wide => words(sample, &widths, look, &reader),
                 Output::Csv => record(sample),
                 Output::Json | Output::Jsonl => sample.to_string(),
             };

@@ -12,12 +12,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::Catalog;
-use crate::actors::Deps;
-use crate::model::Principal;
+use super::record::{CallRecord, unrecorded};
+use crate::actors::{Deps, allowance};
+use crate::clock::uptime_ms;
+use crate::ledger::repeat_key;
+use crate::model::{Door, Principal};
 use crate::surface::nearest::nearest;
 use crate::surface::text::bounded;
 use crate::tools::{Call, Code, Progress, ToolDef, ToolError};
 
+/// Calls under way in one session: enough for any agent, too few to starve the others.
+pub(super) const CALLS_MAX: usize = 32;
 /// What a call is granted past its own allowance, to answer instead of being cut.
 const GRACE: Duration = Duration::from_secs(2);
 /// No call takes longer, whatever it says of itself.
@@ -42,11 +47,22 @@ pub(super) struct Asked<'a> {
     /// Cancelled when the collector stops.
     pub(super) stopping: &'a CancellationToken,
     pub(super) watcher: Option<(Peer<RoleServer>, ProgressToken)>,
+    /// The session has as many calls under way as it may have.
+    pub(super) is_one_too_many: bool,
 }
 
 /// Answers a call, whatever happens to it.
 pub(super) async fn answer(asked: Asked<'_>) -> CallToolResult {
-    match run(asked).await {
+    let (deps, catalog) = (asked.deps, asked.catalog);
+    let (door, name) = (asked.principal.door, asked.name);
+    let record = CallRecord::begin(deps, &asked.principal, name, &asked.arguments);
+    let answer = run(asked).await;
+    let tool = catalog.find(door, name).ok().map(|(tool, _)| tool);
+    let answer = match record.end(tool, &answer).await {
+        Ok(()) => answer,
+        Err(error) => Err(unrecorded(name, &error)),
+    };
+    match answer {
         Ok(value) => CallToolResult::structured(value),
         Err(error) => failure(error),
     }
@@ -60,14 +76,28 @@ pub(super) fn failure(mut error: ToolError) -> CallToolResult {
 }
 
 async fn run(asked: Asked<'_>) -> Result<Value, ToolError> {
+    if asked.is_one_too_many {
+        let message = format!("{CALLS_MAX} calls of this session are under way");
+        let hint = "wait for an answer before the next call";
+        return Err(ToolError::new(Code::Busy, message, hint));
+    }
     let (tool, schema) = asked.catalog.find(asked.principal.door, asked.name)?;
     known_arguments(&asked.arguments, schema)?;
+    if asked.principal.door == Door::Agent {
+        within_sight(&asked, tool, schema)?;
+    }
+    let uid = asked.principal.uid;
+    let key = repeat_key(u64::from(uid), asked.name, &json!(asked.arguments).to_string());
+    let spares_device =
+        asked.principal.door == Door::Agent && asked.deps.breaker.is_runaway(uid, uptime_ms(), key);
+    let (deps, door) = (asked.deps, asked.principal.door);
     let arguments = Value::Object(asked.arguments);
     let progress = Progress::default();
     let work = AssertUnwindSafe(async {
         let allowance = (tool.allowance)(&arguments).min(ALLOWANCE_MAX);
         let deadline = Instant::now() + allowance;
-        let call = Call { principal: asked.principal, deadline, progress: progress.clone() };
+        let progress = progress.clone();
+        let call = Call { principal: asked.principal, deadline, progress, spares_device };
         tokio::select! {
             biased;
             answer = (tool.run)(asked.deps, call, arguments) => answer,
@@ -80,7 +110,38 @@ async fn run(asked: Asked<'_>) -> Result<Value, ToolError> {
         () = asked.cancelled.cancelled() => Err(ended(tool, asked.stopping)),
         answer = work => answer.unwrap_or_else(|_| Err(panicked(tool))),
     }?;
-    checked(tool, answer)
+    let (answer, bytes) = checked(tool, answer)?;
+    if door == Door::Agent {
+        deps.breaker.answered(uid, uptime_ms(), bytes);
+    }
+    let spent = answer.get("provenance").and_then(|p| p.get("device_requests")?.as_u64());
+    if spent.is_some_and(|spent| spent > 0) {
+        deps.breaker.cost(uid, uptime_ms(), key);
+    }
+    Ok(answer)
+}
+
+/// Holds an agent to its budget, and to the addresses it may read.
+fn within_sight(asked: &Asked<'_>, tool: &ToolDef, schema: &JsonObject) -> Result<(), ToolError> {
+    let allowed = allowance(&asked.deps.config.read(), &asked.principal);
+    let counted = asked.deps.breaker.call(asked.principal.uid, uptime_ms(), &allowed);
+    counted.map_err(|tripped| {
+        let hint = "the next minute begins anew; the limits stand in [[agents]]";
+        ToolError::new(Code::BudgetExhausted, tripped.to_string(), hint)
+    })?;
+    let takes: Vec<&str> = match schema.get("properties") {
+        Some(Value::Object(properties)) => properties.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let is_of_protocol = tool.protocol.is_some();
+    match asked.deps.address_refused(&takes, is_of_protocol, &asked.arguments) {
+        None => Ok(()),
+        Some(key) => {
+            let message = format!("{key}: this user reads its own tags and no other address");
+            let hint = "tag_find lists the tags, tag_read reads them";
+            Err(ToolError::new(Code::Denied, message, hint))
+        }
+    }
 }
 
 /// Refuses arguments that the tool doesn't know, and says which it has.
@@ -144,7 +205,8 @@ async fn told<T>(
     }
 }
 
-fn checked(tool: &ToolDef, answer: Value) -> Result<Value, ToolError> {
+/// Checks an answer, and gives it with its bytes.
+fn checked(tool: &ToolDef, answer: Value) -> Result<(Value, u64), ToolError> {
     let report = "report this with the tool's name and arguments";
     if !answer.is_object() {
         let message = format!("{} gave no object", tool.name);
@@ -156,7 +218,7 @@ fn checked(tool: &ToolDef, answer: Value) -> Result<Value, ToolError> {
         let hint = "ask for less: a smaller limit or count, or fewer names";
         return Err(ToolError::new(Code::BadArguments, message, hint));
     }
-    Ok(answer)
+    Ok((answer, u64::try_from(bytes).unwrap_or(u64::MAX)))
 }
 
 fn too_late(tool: &ToolDef, after: Duration) -> ToolError {

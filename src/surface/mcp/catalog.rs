@@ -136,6 +136,9 @@ fn as_mcp(tool: &ToolDef) -> Tool {
         Effect::Administer => {
             ToolAnnotations::new().read_only(false).destructive(false).idempotent(false)
         }
+        Effect::Write => {
+            ToolAnnotations::new().read_only(false).destructive(true).idempotent(false)
+        }
     };
     Tool::new(tool.name, description, input)
         .with_title(tool.title)

@@ -2,6 +2,7 @@
 
 mod calls;
 mod catalog;
+mod record;
 mod resources;
 mod schema;
 #[cfg(test)]
@@ -27,12 +28,9 @@ use tokio_util::sync::CancellationToken;
 use super::wire::{Limits, Wire};
 use crate::actors::Deps;
 use crate::model::Principal;
-use crate::tools::{Code, ToolError};
 pub(crate) use catalog::{CATALOG, Catalog, TOOLSET_KEY, Toolset};
 use resources::Resources;
 
-/// Calls under way in one session: enough for any agent, too few to starve the others.
-const CALLS_MAX: usize = 32;
 /// Standing subscriptions of one session: a client needs one, and a handful while it changes it.
 const LISTENS_MAX: usize = 8;
 
@@ -114,12 +112,17 @@ impl Session {
             deps,
             principal,
             catalog,
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            calls: Arc::new(Semaphore::new(calls::CALLS_MAX)),
             listens: Arc::new(Semaphore::new(LISTENS_MAX)),
             resources: Resources::default(),
             stopping,
             ended,
         }
+    }
+
+    /// Gives the handles as this caller may use them now: a reload may have narrowed it.
+    fn seen(&self) -> Deps {
+        self.deps.seen_by(&self.principal)
     }
 }
 
@@ -156,21 +159,19 @@ impl ServerHandler for Session {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Ok(_permit) = self.calls.try_acquire() else {
-            let message = format!("{CALLS_MAX} calls of this session are under way");
-            let hint = "wait for an answer before the next call";
-            return Ok(calls::failure(ToolError::new(Code::Busy, message, hint)).into());
-        };
+        let deps = self.seen();
+        let permit = self.calls.try_acquire();
         let token = context.meta.get_progress_token();
         let asked = calls::Asked {
             catalog: self.catalog,
-            deps: &self.deps,
+            deps: &deps,
             principal: self.principal.clone(),
             name: &request.name,
             arguments: request.arguments.unwrap_or_default(),
             cancelled: context.ct.clone(),
             stopping: &self.stopping,
             watcher: token.map(|token| (context.peer.clone(), token)),
+            is_one_too_many: permit.is_err(),
         };
         Ok(calls::answer(asked).await.into())
     }
@@ -180,7 +181,7 @@ impl ServerHandler for Session {
         page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        resources::list(&self.deps, page.and_then(|page| page.cursor).as_deref())
+        resources::list(&self.seen(), page.and_then(|page| page.cursor).as_deref())
     }
 
     async fn list_resource_templates(
@@ -196,7 +197,7 @@ impl ServerHandler for Session {
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        resources::read(&self.deps, &request.uri).map(Into::into)
+        resources::read(&self.seen(), &request.uri).map(Into::into)
     }
 
     async fn complete(
@@ -204,7 +205,7 @@ impl ServerHandler for Session {
         request: CompleteRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        resources::complete(&self.deps, &request)
+        resources::complete(&self.seen(), &request)
     }
 
     #[allow(deprecated, reason = "clients of 2025-11-25 and before know no other way")]
@@ -213,7 +214,7 @@ impl ServerHandler for Session {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.resources.subscribe(&self.deps, request.uri, &context.peer, &self.ended)
+        self.resources.subscribe(&self.seen(), request.uri, &context.peer, &self.ended)
     }
 
     #[allow(deprecated, reason = "clients of 2025-11-25 and before know no other way")]
@@ -230,7 +231,7 @@ impl ServerHandler for Session {
         &self,
         asked: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
-        Some(resources::accepted(&self.deps, asked))
+        Some(resources::accepted(&self.seen(), asked))
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
@@ -238,7 +239,7 @@ impl ServerHandler for Session {
             let message = format!("{LISTENS_MAX} subscriptions of this session are open");
             return Err(ErrorData::invalid_request(message, None));
         };
-        resources::listen(&self.deps, &context).await;
+        resources::listen(&self.seen(), &context).await;
         Ok(())
     }
 

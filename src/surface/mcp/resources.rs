@@ -40,9 +40,13 @@ pub(super) fn list(deps: &Deps, cursor: Option<&str>) -> Result<ListResourcesRes
     let until = (from + PAGE_ITEMS).min(LISTED_MAX);
     let names = guarded(|| deps.tag_names("", until + 1))?;
     let page = names.iter().take(until).skip(from);
-    let items = page
+    let mut items: Vec<Resource> = page
         .map(|name| Resource::new(uri::of_tag(name), name).with_mime_type("application/json"))
         .collect();
+    if from == 0 {
+        let findings = Resource::new(uri::FINDINGS, "findings").with_mime_type("application/json");
+        items.push(findings.with_description("What is wrong now. Subscribe to hear of changes."));
+    }
     let mut result = ListResourcesResult::with_all_items(items);
     result.next_cursor = (names.len() > until && until < LISTED_MAX).then(|| until.to_string());
     Ok(result)
@@ -57,16 +61,20 @@ pub(super) fn templates() -> ListResourceTemplatesResult {
     ListResourceTemplatesResult::with_all_items(vec![template])
 }
 
-/// Reads one tag.
+/// Reads one tag, or the findings.
 pub(super) fn read(deps: &Deps, uri: &str) -> Result<ReadResourceResult, ErrorData> {
-    let name = uri::tag_of(uri).ok_or_else(not_found)?;
-    let content = guarded(|| deps.tag_resource(&name))?.ok_or_else(not_found)?;
+    let content = match uri::tag_of(uri) {
+        Some(name) => guarded(|| deps.tag_resource(&name))?.ok_or_else(not_found)?,
+        None if uri == uri::FINDINGS => guarded(|| deps.findings_resource())?,
+        None => return Err(not_found()),
+    };
     let text = ResourceContents::text(content.to_string(), uri);
     Ok(ReadResourceResult::new(vec![text.with_mime_type("application/json")]))
 }
 
 fn not_found() -> ErrorData {
-    let message = "no such resource: ot://tag/NAME names a configured tag, see resources/list";
+    let message =
+        "no such resource: ot://tag/NAME names a configured tag, ot://findings what is wrong";
     ErrorData::resource_not_found(message, None)
 }
 

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 enum Side {
     /// What an agent fills in: descriptions and bounds stay.
     Input,
-    /// What it reads: names and types stay, and every object is open for later fields.
+    /// What it reads: names stay, and types where they are the answer's own; every object is
+    /// open for later fields.
     Output,
 }
 
@@ -40,15 +41,16 @@ pub(super) fn output(schema: Schema) -> Arc<JsonObject> {
     let mut result = object(schema.to_value());
     let required = result.get("required").cloned();
     trim_object(&mut result, Side::Output);
-    // Of the answer itself it is said what is always there; below, names and types are enough.
+    // Of the answer itself it is said what is always there; below, names are enough.
     if let Some(required) = required {
         result.insert("required".to_owned(), required);
     }
-    if let Some(Value::Object(fields)) = result.get_mut("properties")
-        && let Some(provenance) = fields.get_mut("provenance")
-    {
-        // The instructions say what stands in it.
-        *provenance = json!({"type": "object"});
+    if let Some(Value::Object(fields)) = result.get_mut("properties") {
+        if let Some(provenance) = fields.get_mut("provenance") {
+            // The instructions say what stands in it.
+            *provenance = json!({"type": "object"});
+        }
+        fields.values_mut().for_each(keep_names);
     }
     let failure = json!({
         "type": "object",
@@ -101,6 +103,17 @@ fn trim_object(map: &mut Map<String, Value>, side: Side) {
             }
             _ => {}
         }
+    }
+}
+
+/// Leaves the names of what stands in a field's objects, and nothing more of them.
+fn keep_names(field: &mut Value) {
+    let Value::Object(map) = field else { return };
+    if let Some(Value::Object(inner)) = map.get_mut("properties") {
+        inner.values_mut().for_each(|schema| *schema = json!({}));
+    }
+    if let Some(items) = map.get_mut("items") {
+        keep_names(items);
     }
 }
 
@@ -162,7 +175,7 @@ mod tests {
         assert_eq!(result["properties"]["title"], json!({"type": "string"}));
         assert_eq!(result["properties"]["count"], json!({"type": "integer"}));
         assert_eq!(result["required"], json!(["title", "count", "items", "provenance"]));
-        let item = json!({"type": "object", "properties": {"value": {"type": "number"}}});
+        let item = json!({"type": "object", "properties": {"value": {}}});
         assert_eq!(result["properties"]["items"]["items"], item);
         assert_eq!(result["properties"]["provenance"], json!({"type": "object"}));
         assert_eq!(schema["anyOf"][1]["required"], json!(["error"]));

@@ -54,6 +54,9 @@ impl Followed {
 
 /// Gives what stands at an address without what moves by itself: an age is no change.
 fn essence(deps: &Deps, uri: &str) -> Option<Value> {
+    if uri == uri::FINDINGS {
+        return Some(deps.findings_resource());
+    }
     let mut content = deps.tag_resource(&uri::tag_of(uri)?)?;
     if let Value::Object(map) = &mut content {
         for key in ["age_ms", "received_ts", "provenance"] {
@@ -86,8 +89,10 @@ impl Listener<'_> {
 
 /// Tells of changes until nobody hears.
 pub(super) async fn follow(deps: &Deps, followed: &Followed, listener: Listener<'_>) {
+    let mut turned = deps.findings.turned();
     loop {
         // Taken before the look, so that nothing can come in between unnoticed.
+        turned.mark_unchanged();
         let changed = deps.cache.changed().notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
@@ -98,6 +103,9 @@ pub(super) async fn follow(deps: &Deps, followed: &Followed, listener: Listener<
         }
         // Changes meanwhile are one change.
         sleep(UPDATE_EVERY).await;
-        changed.await;
+        tokio::select! {
+            () = changed => {}
+            turn = turned.changed() => if turn.is_err() { return },
+        }
     }
 }

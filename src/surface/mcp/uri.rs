@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+/// Where the open findings stand.
+pub(super) const FINDINGS: &str = "ot://findings";
 /// Where the tags' resources stand.
 pub(super) const TAG_ROOT: &str = "ot://tag/";
 /// The template of their addresses (RFC 6570, level 1).

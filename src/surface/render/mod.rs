@@ -3,6 +3,7 @@
 mod cells;
 mod grid;
 mod look;
+mod plot;
 mod shape;
 mod table;
 
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use cells::{Reader, cell};
 pub(crate) use look::Look;
+pub(crate) use plot::{Dot, Series, Size, Trust, plot, sparkline};
 pub(crate) use table::table;
 
 /// How an answer is written.
@@ -17,6 +19,8 @@ pub(crate) use table::table;
 pub(crate) enum Output {
     /// For eyes: relative times, local clock, fitting the terminal.
     Table,
+    /// For eyes, nothing wrapped or cut; `tag read` with the course of ten minutes.
+    Wide,
     /// The answer as it is, over several lines.
     Json,
     /// One line per item.
@@ -29,18 +33,13 @@ pub(crate) enum Output {
 pub(crate) fn render(answer: &Value, output: Output, look: Look, reader: &Reader) -> String {
     match output {
         Output::Table => table(answer, look, reader),
+        Output::Wide => table(answer, Look { columns: None, ..look }, reader),
         Output::Json => format!("{answer:#}\n"),
         Output::Jsonl => {
-            let lines = match rows(answer) {
-                Some((_, rows)) => rows.iter().map(Value::to_string).collect(),
-                None => vec![answer.to_string()],
-            };
+            let lines = records(answer).unwrap_or_else(|| vec![answer.clone()]);
             lines.iter().map(|line| format!("{line}\n")).collect()
         }
-        Output::Csv => match rows(answer) {
-            Some((_, rows)) => csv(rows),
-            None => csv(std::slice::from_ref(answer)),
-        },
+        Output::Csv => csv(&records(answer).unwrap_or_else(|| vec![answer.clone()])),
     }
 }
 
@@ -48,17 +47,41 @@ pub(crate) fn render(answer: &Value, output: Output, look: Look, reader: &Reader
 const ALONG: &[&str] =
     &["provenance", "cursor", "gap", "note", "endpoint", "demo", "budget", "total", "truncated"];
 
+/// Gives the lists of objects in an answer that have something in them.
+fn lists(answer: &Map<String, Value>) -> impl Iterator<Item = (&str, &[Value])> {
+    let lists = answer.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_array()?)));
+    lists
+        .filter(|(_, items)| !items.is_empty() && items.iter().all(Value::is_object))
+        .map(|(name, items)| (name, items.as_slice()))
+}
+
 /// Gives the list that an answer is about: the longest list of objects in it, or the empty list
 /// that is all of it.
 pub(crate) fn rows(answer: &Value) -> Option<(&str, &[Value])> {
     let answer = answer.as_object()?;
-    let lists = answer.iter().filter_map(|(name, value)| {
-        let items = value.as_array()?;
-        items.iter().all(Value::is_object).then_some((name.as_str(), items.as_slice()))
-    });
-    let (name, items) = lists.max_by_key(|(_, items)| items.len())?;
-    let is_all = || answer.keys().all(|key| key == name || ALONG.contains(&key.as_str()));
-    (!items.is_empty() || is_all()).then_some((name, items))
+    lists(answer).max_by_key(|(_, items)| items.len()).or_else(|| {
+        let (name, items) = answer.iter().find_map(|(name, v)| Some((name, v.as_array()?)))?;
+        let is_all = answer.keys().all(|key| key == name || ALONG.contains(&key.as_str()));
+        (items.is_empty() && is_all).then_some((name.as_str(), items.as_slice()))
+    })
+}
+
+/// Gives the rows an answer is made of: those of its one list, or those of all its lists, each
+/// with the name of its own; `None` where it has no list.
+fn records(answer: &Value) -> Option<Vec<Value>> {
+    let several = answer.as_object().map(|object| lists(object).collect::<Vec<_>>());
+    match several.unwrap_or_default().as_slice() {
+        [] | [_] => rows(answer).map(|(_, rows)| rows.to_vec()),
+        several => {
+            let named = |name: &str, row: &Value| {
+                let first = std::iter::once(("list".to_owned(), Value::from(name)));
+                let fields = row.as_object().into_iter().flatten();
+                Value::Object(first.chain(fields.map(|(k, v)| (k.clone(), v.clone()))).collect())
+            };
+            let rows = several.iter().flat_map(|(name, rows)| rows.iter().map(|r| named(name, r)));
+            Some(rows.collect())
+        }
+    }
 }
 
 /// What a row is about, by the first of these that it has.
@@ -134,6 +157,16 @@ mod tests {
         ]});
         let want = "tag,value,error\na,18446744073709551615,\n\"b,\"\"c\"\"\",,\"x\ny\"\n";
         assert_eq!(write(&answer, Output::Csv), want);
+    }
+
+    #[test]
+    fn an_answer_of_several_lists_loses_none_of_them() {
+        let answer = json!({"words": [{"device": "D1"}], "dwords": [{"device": "D2", "value": 1}],
+            "none": []});
+        assert_eq!(write(&answer, Output::Csv), "list,device,value\nwords,D1,\ndwords,D2,1\n");
+        let lines = "{\"list\":\"words\",\"device\":\"D1\"}\n\
+            {\"list\":\"dwords\",\"device\":\"D2\",\"value\":1}\n";
+        assert_eq!(write(&answer, Output::Jsonl), lines);
     }
 
     #[test]

@@ -176,7 +176,7 @@ async fn read(
     provenance: &mut Provenance,
 ) -> Result<FlowRead, ToolError> {
     if let Some(tag) = tag
-        && let Some(latest) = deps.cache.resolve(&tag.name).and_then(|id| deps.cache.latest(id))
+        && let Some(latest) = deps.resolve(&tag.name).and_then(|id| deps.cache.latest(id))
     {
         let age = age_ms(&latest);
         provenance.join(&Provenance::cache(age));
@@ -264,7 +264,7 @@ fn words(value: &Value) -> String {
 
 /// Gives the newest stretch of a tag that has moved before; one that never moves says nothing.
 fn own_series(deps: &Deps, tag: &Tag) -> Option<Vec<Given>> {
-    let window: Window = deps.cache.window_last(deps.cache.resolve(&tag.name)?, WINDOW);
+    let window: Window = deps.cache.window_last(deps.resolve(&tag.name)?, WINDOW);
     if window.len() < WINDOW_MIN {
         return None;
     }

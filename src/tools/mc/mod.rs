@@ -4,11 +4,13 @@ mod bits;
 mod cpu;
 mod many;
 mod words;
+mod write;
 
 pub(super) use bits::ReadBits;
 pub(super) use cpu::CpuStatus;
 pub(super) use many::ReadMany;
 pub(super) use words::ReadWords;
+pub(super) use write::WriteWords;
 
 use super::ask::{ask, mismatched};
 use super::endpoint::Target;

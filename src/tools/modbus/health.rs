@@ -289,7 +289,7 @@ impl<'a> Point<'a> {
 
 /// Gives a scanned tag's number.
 fn from_cache(deps: &Deps, tag: &Tag, max_age_s: Option<f64>) -> Option<(Numbered, Provenance)> {
-    let latest = deps.cache.latest(deps.cache.resolve(&tag.name)?)?;
+    let latest = deps.cache.latest(deps.resolve(&tag.name)?)?;
     let age = age_ms(&latest);
     #[allow(clippy::cast_precision_loss, reason = "ages in seconds are compared, not counted")]
     let is_new =

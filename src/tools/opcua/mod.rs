@@ -134,7 +134,7 @@ fn subscribed(
     let does =
         |tag: &&Arc<Tag>| tag.address == *reference && (form == Form::AsTag || is_plain(tag));
     let tag = target.spec().tags.iter().find(does)?;
-    let id = deps.cache.resolve(&tag.name)?;
+    let id = deps.resolve(&tag.name)?;
     let latest = deps.cache.latest(id)?;
     let age = age_ms(&latest);
     #[allow(clippy::cast_precision_loss, reason = "ages in seconds are compared, not counted")]

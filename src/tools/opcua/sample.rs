@@ -11,6 +11,7 @@ use crate::diagnose::{number, outliers};
 use crate::driver::{Ask, DriverError, NodeReading, Reply};
 use crate::model::{EndpointName, LinkState, Quality, Tag, Timestamp};
 use crate::tools::ask::{ask_device, mismatched};
+use crate::tools::call::clamped;
 use crate::tools::endpoint::{Target, pick};
 use crate::tools::provenance::Provenance;
 use crate::tools::values::json;
@@ -90,14 +91,6 @@ pub(crate) struct SampleOutput {
     provenance: Provenance,
 }
 
-/// Refuses what makes no sense at all, and clamps the rest as the reference does.
-fn clamped(name: &str, asked: i64, least: i64, most: i64) -> Result<i64, ToolError> {
-    if asked < 0 || asked > most.saturating_mul(1000) {
-        return Err(ToolError::argument(format!("{name} {asked} is outside {least}..{most}")));
-    }
-    Ok(asked.clamp(least, most))
-}
-
 /// Hears what was already heard, then listens on.
 async fn listen(
     deps: &Deps,
@@ -140,7 +133,7 @@ fn heard(deps: &Deps, target: &Target, node_id: &str, wanted: usize) -> Vec<Node
     if report.state != LinkState::Up {
         return Vec::new();
     }
-    let Some(id) = deps.cache.resolve(&tag.name) else { return Vec::new() };
+    let Some(id) = deps.resolve(&tag.name) else { return Vec::new() };
     let item: Arc<str> = node_id.into();
     let data_type = target.link.type_of(id).unwrap_or_else(|| "".into());
     deps.cache

@@ -3,10 +3,12 @@
 mod area;
 mod cpu;
 mod many;
+mod write;
 
 pub(super) use area::{ReadArea, ReadDb};
 pub(super) use cpu::CpuInfo;
 pub(super) use many::ReadMany;
+pub(super) use write::WriteDb;
 
 use crate::driver::BlockData;
 use crate::model::{Quality, Value};

@@ -96,7 +96,7 @@ impl Tool for Find {
                 && input.area.as_deref().is_none_or(|a| tag.area.as_ref() == a)
                 && words.iter().all(|word| text.contains(word.as_str()))
         };
-        let all: Vec<_> = deps.cache.tags().into_iter().filter(|(_, tag)| fits(tag)).collect();
+        let all: Vec<_> = deps.tags().into_iter().filter(|(_, tag)| fits(tag)).collect();
         let after = input.cursor.as_deref();
         let mut rest = all.iter().filter(|(_, tag)| after.is_none_or(|c| tag.name.as_ref() > c));
         let limit = usize::try_from(input.limit).unwrap_or(50);

@@ -10,7 +10,7 @@ use super::resolve;
 use super::span::{Recorded, Span, recorded};
 use crate::actors::Deps;
 use crate::driver::{Ask, Reply};
-use crate::model::{EndpointName, Quality, Sample, Tag, TagName, Timestamp, Value, Window};
+use crate::model::{EndpointName, Limits, Quality, Sample, Tag, TagName, Timestamp, Value, Window};
 use crate::store::{Gap, GapCause};
 use crate::tools::ask::{ask_device, mismatched};
 use crate::tools::endpoint::pick;
@@ -82,7 +82,7 @@ pub(super) fn an_hour() -> String {
 
 /// One point.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
-pub(super) struct Point {
+pub(in crate::tools) struct Point {
     /// When it was received.
     ts: Timestamp,
     value: Json,
@@ -102,12 +102,35 @@ pub(super) struct GapAnswer {
     cause: &'static str,
 }
 
+/// The tag's limits, those that are set.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+struct LimitsAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm_high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warn_high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warn_low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm_low: Option<f64>,
+}
+
+impl LimitsAnswer {
+    fn of(limits: Limits) -> Option<Self> {
+        let Limits { warn_low, warn_high, alarm_low, alarm_high } = limits;
+        let any = limits != Limits::default();
+        any.then_some(Self { alarm_high, warn_high, warn_low, alarm_low })
+    }
+}
+
 /// A tag's history.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct HistoryOutput {
     tag: TagName,
     endpoint: EndpointName,
     unit: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<LimitsAnswer>,
     since: Timestamp,
     until: Timestamp,
     points: Vec<Point>,
@@ -158,6 +181,7 @@ impl Tool for History {
             tag: tag.name.clone(),
             endpoint: tag.endpoint.clone(),
             unit: tag.unit_text.to_string(),
+            limits: LimitsAnswer::of(tag.limits),
             since: span.since,
             until: span.until,
             samples: recorded.window.len(),
@@ -206,6 +230,11 @@ fn as_tag(tag: &Tag, sample: Sample) -> Sample {
         Some(value) => Sample { value, ..sample },
         None => Sample { value: Value::Null, quality: Quality::BAD_DECODING_ERROR, ..sample },
     }
+}
+
+/// Thins a window to points, as its history is shown.
+pub(in crate::tools) fn points(window: &Window, points_max: usize) -> Vec<Point> {
+    thin(window, points_max).iter().map(point).collect()
 }
 
 fn point(sample: &Sample) -> Point {

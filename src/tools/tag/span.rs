@@ -49,19 +49,24 @@ fn instant(text: &str, now: Timestamp, name: &str) -> Result<Timestamp, ToolErro
         return Ok(now);
     }
     if let Some(ago) = text.trim().strip_prefix('-') {
-        let (days, rest) = match ago.split_once('d') {
-            Some((days, rest)) => (days.trim().parse::<i64>().map_err(|_| bad())?, rest.trim()),
-            None => (0, ago.trim()),
-        };
-        let rest: SignedDuration = match rest {
-            "" => SignedDuration::ZERO,
-            rest => rest.parse().map_err(|_| bad())?,
-        };
-        let millis = i64::try_from(rest.as_millis()).map_err(|_| bad())?;
-        let all = days.checked_mul(86_400_000).and_then(|d| d.checked_add(millis));
-        return Ok(now.plus_millis(-all.filter(|ms| *ms >= 0).ok_or_else(bad)?));
+        return Ok(now.plus_millis(-span_ms(ago).ok_or_else(bad)?));
     }
     Timestamp::parse(text).map_err(|_| bad())
+}
+
+/// Reads `15m`, `8h` or `1d12h` as milliseconds; `None` where it is no such span.
+pub(in crate::tools) fn span_ms(text: &str) -> Option<i64> {
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) => (days.trim().parse::<i64>().ok()?, rest.trim()),
+        None => (0, text.trim()),
+    };
+    let rest: SignedDuration = match rest {
+        "" => SignedDuration::ZERO,
+        rest => rest.parse().ok()?,
+    };
+    let millis = i64::try_from(rest.as_millis()).ok()?;
+    let all = days.checked_mul(86_400_000)?.checked_add(millis)?;
+    (all >= 0).then_some(all)
 }
 
 /// Gives one tag's history: the store up to where the ring begins, then the ring.

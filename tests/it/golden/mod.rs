@@ -2,9 +2,11 @@
 
 mod diagnose;
 mod modbus;
+mod mtconnect;
 mod opcua;
 mod operators;
 mod s7;
+mod sparkplug;
 
 pub(crate) use operators::matches;
 

@@ -1,0 +1,106 @@
+//! TLS for a broker: whom we trust, and who we are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+/// Where distributions keep the authorities that the machine trusts.
+const SYSTEM_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// Why there is no TLS.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read or holds nothing of the kind.
+    #[error("{key}: {path} holds no {what} in PEM form, or can't be read")]
+    File {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: String,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// The machine trusts nobody.
+    #[error("no authority is trusted: this machine has no bundle of them")]
+    NoAuthorities,
+    /// Certificate and key are no pair, or not of a kind that can be used.
+    #[error("cert_file and key_file are no pair that TLS can use")]
+    NoPair,
+}
+
+/// The files of a broker's TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFiles {
+    /// The authorities that may have signed the broker's certificate; the machine's own where
+    /// none is given.
+    pub ca_file: Option<String>,
+    /// Our certificate with its key, where the broker wants one.
+    pub client: Option<(String, String)>,
+}
+
+/// Reads the files.
+///
+/// # Errors
+/// Which file is at fault.
+pub fn config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let authorities = match &files.ca_file {
+        Some(path) => certificates("ca_file", path)?,
+        None => SYSTEM_BUNDLES
+            .iter()
+            .find_map(|path| certificates("ca_file", path).ok())
+            .ok_or(TlsError::NoAuthorities)?,
+    };
+    let (taken, _) = roots.add_parsable_certificates(authorities);
+    if taken == 0 {
+        return Err(TlsError::NoAuthorities);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| TlsError::NoPair)?
+        .with_root_certificates(roots);
+    let config = match &files.client {
+        None => builder.with_no_client_auth(),
+        Some((cert_file, key_file)) => {
+            let chain = certificates("cert_file", cert_file)?;
+            let key = PrivateKeyDer::from_pem_file(Path::new(key_file)).map_err(|_| {
+                let what = "private key without a passphrase";
+                TlsError::File { key: "key_file", path: key_file.clone(), what }
+            })?;
+            builder.with_client_auth_cert(chain, key).map_err(|_| TlsError::NoPair)?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+fn certificates(key: &'static str, path: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let what = "certificate";
+    let bad = || TlsError::File { key, path: path.to_owned(), what };
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(Path::new(path)).map_err(|_| bad())?.collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_at_fault_is_named_by_its_key() {
+        let files = |ca: &str, client| TlsFiles { ca_file: Some(ca.to_owned()), client };
+        let error = config(&files("/no/such/ca.crt", None)).unwrap_err();
+        assert!(error.to_string().starts_with("ca_file: /no/such/ca.crt"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("text");
+        std::fs::write(&text, "no certificate at all").unwrap();
+        assert!(config(&files(text.to_str().unwrap(), None)).is_err());
+    }
+}

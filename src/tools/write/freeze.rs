@@ -1,0 +1,77 @@
+//! `writes_freeze` and `writes_thaw`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{refused, statement};
+use crate::actors::Deps;
+use crate::tools::{Audience, Call, Effect, Tool, ToolError};
+
+/// Freezes every write before the next message to a device; reads go on.
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FreezeInput {
+    /// Why.
+    #[arg(long, default_value = "")]
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Whether anything can be written.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(crate) struct FrozenOutput {
+    /// Why nothing is written now; null where approved writes go out.
+    writes_frozen: Option<String>,
+}
+
+/// The tool that freezes.
+pub(in crate::tools) struct Freeze;
+
+impl Tool for Freeze {
+    const NAME: &'static str = "writes_freeze";
+    const TITLE: &'static str = "Freeze all writes";
+    const EFFECT: Effect = Effect::Administer;
+    const AUDIENCE: Audience = Audience::OperatorsOnly;
+    type Input = FreezeInput;
+    type Output = FrozenOutput;
+
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+        deps.freeze_writes(&input.reason, &call.principal).await.map_err(refused)?;
+        Ok(FrozenOutput { writes_frozen: deps.frozen() })
+    }
+}
+
+/// Lifts the freeze. Where a write rule exists, an approver signs it.
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ThawInput {
+    /// The approver's public key.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Its signature.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The audit record the signature follows, from approver_list.
+    #[arg(long, hide = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// The tool that thaws.
+pub(in crate::tools) struct Thaw;
+
+impl Tool for Thaw {
+    const NAME: &'static str = "writes_thaw";
+    const TITLE: &'static str = "Lift the freeze of writes";
+    const EFFECT: Effect = Effect::Administer;
+    const AUDIENCE: Audience = Audience::OperatorsOnly;
+    type Input = ThawInput;
+    type Output = FrozenOutput;
+
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+        let given = statement(input.key, input.signature, input.after);
+        deps.thaw_writes(given.as_ref(), &call.principal).await.map_err(refused)?;
+        Ok(FrozenOutput { writes_frozen: deps.frozen() })
+    }
+}
