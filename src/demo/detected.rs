@@ -233,8 +233,9 @@ fn a_sound_day_has_no_finding() {
         plant.step(1.0);
         let at = Timestamp::from_millis(second * 1000);
         let values = points::measure(&plant, &mut sensors);
-        let cells = values.into_iter().map(|value| Cell { value, source_ts: at }).collect();
-        collector.take(at, &Frame { cells, dead_unit: None }, &[]);
+        let cells =
+            values.into_iter().map(|value| Cell { value, source_ts: at, status: None }).collect();
+        collector.take(at, &Frame { cells, ..Frame::default() }, &[]);
         // Half a window apart: nothing passes unseen, and a debug build has it in seconds.
         if second % 300 == 0 {
             let all = collector.findings();
