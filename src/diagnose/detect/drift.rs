@@ -12,6 +12,8 @@ use crate::model::{Limits, Timestamp};
 
 /// Numbers that the start of the window must have.
 const START_MIN: usize = 16;
+/// Numbers of a neighbour in the same time: it may be scanned less often.
+const OTHERS_MIN: usize = 6;
 /// The start is this share of the window.
 const START: usize = 16;
 /// Numbers of the whole window.
@@ -51,10 +53,10 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     if len < NUMBERS_MIN {
         return Judgement::NotEvaluated("fewer than 64 numbers");
     }
-    let Some(own) = Move::of(signal, begin, start) else {
+    let Some(own) = Move::of(signal, (begin, start), START_MIN) else {
         return Judgement::NotEvaluated("the signal does not move at the start of the window");
     };
-    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, begin, start));
+    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
     let moves: Vec<f64> = moves.map(|neighbour| neighbour.furthest).collect();
     if moves.len() < NEIGHBOURS_MIN {
         return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
@@ -105,13 +107,13 @@ struct Move {
 }
 
 impl Move {
-    fn of(signal: &Signal, begin: Timestamp, start: Timestamp) -> Option<Self> {
+    fn of(signal: &Signal, (begin, start): (Timestamp, Timestamp), least: usize) -> Option<Self> {
         if signal.kind != Kind::Analogue {
             return None;
         }
         let at = |time: Timestamp| signal.times.partition_point(|t| *t < time);
         let (first, split) = (at(begin), at(start));
-        let base = signal.numbers.get(first..split).filter(|base| base.len() >= START_MIN)?;
+        let base = signal.numbers.get(first..split).filter(|base| base.len() >= least)?;
         let rest = signal.numbers.get(split..).filter(|rest| rest.len() >= NOW)?;
         let work = &mut Vec::new();
         let (centre, mad) = median_and_mad(base, work)?;
