@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use super::points::{self, PREFIX};
+use crate::diagnose::Verdict;
 use crate::model::{Timestamp, Value};
 
 /// One scripted fault.
@@ -17,6 +18,9 @@ pub struct Fault {
     pub starts_s: u32,
     /// What should be found.
     pub found: &'static str,
+    /// What the detectors say of the tag, and within how many seconds of the fault's start;
+    /// `None` where it is the link that tells.
+    pub detected: Option<(Verdict, u32)>,
     /// Whether it works where nobody names it: it leaves most of the line to be looked at.
     pub is_usual: bool,
     effect: Effect,
@@ -59,6 +63,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/capper/hopper_level",
         starts_s: 0,
         found: "BadConfigurationError, then the tag alone in quarantine",
+        detected: Some((Verdict::BadAddress, 15)),
         is_usual: true,
         effect: Effect::Misaddressed { address: NO_REGISTER },
     },
@@ -68,6 +73,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/filler/bowl_level",
         starts_s: 10,
         found: "a flat line with quality Good beside a moving speed",
+        detected: Some((Verdict::Flatline, 60)),
         is_usual: true,
         effect: Effect::Stuck,
     },
@@ -77,6 +83,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/pasteuriser/hold_temperature",
         starts_s: 15,
         found: "a steady rise with the steam valve and the hot water where they were",
+        detected: Some((Verdict::Drift, 360)),
         is_usual: true,
         effect: Effect::Drift { per_s: 0.02, offset_max: 8.0 },
     },
@@ -86,6 +93,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/packer/cases",
         starts_s: 30,
         found: "BadNoCommunication on every packer tag and on no other",
+        detected: Some((Verdict::UnitDead, 30)),
         is_usual: true,
         effect: Effect::Dead { unit: points::PACKER_UNIT },
     },
@@ -95,6 +103,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/mixer/level",
         starts_s: 35,
         found: "a Good value whose source timestamp no longer advances",
+        detected: Some((Verdict::GoodButStale, 60)),
         is_usual: true,
         effect: Effect::Stale,
     },
@@ -104,6 +113,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/mixer/level",
         starts_s: 0,
         found: "one wrong clock, named as a time-zone mistake of 2 h",
+        detected: None,
         is_usual: false,
         effect: Effect::Zone { hours: 2 },
     },
@@ -113,6 +123,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/mixer/level",
         starts_s: 0,
         found: "samples lost in queues on the way in",
+        detected: None,
         is_usual: false,
         effect: Effect::Status(GOOD_OVERFLOW),
     },
@@ -122,6 +133,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/mixer/level",
         starts_s: 0,
         found: "a tag that was never read",
+        detected: None,
         is_usual: false,
         effect: Effect::Status(WAITING),
     },
@@ -131,6 +143,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/palletiser/speed",
         starts_s: 0,
         found: "one dead endpoint, and nothing of its tags",
+        detected: None,
         is_usual: false,
         effect: Effect::Unplugged,
     },
@@ -140,6 +153,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/mixer/level",
         starts_s: 0,
         found: "a rejected certificate or security, and nothing of its tags",
+        detected: None,
         is_usual: false,
         effect: Effect::Unsecured,
     },

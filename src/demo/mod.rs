@@ -7,6 +7,8 @@
 
 mod alarms;
 mod config;
+#[cfg(test)]
+mod detected;
 mod faults;
 mod frame;
 mod mc;

@@ -36,34 +36,6 @@ impl RollingMean {
     }
 }
 
-/// On above one bound, off only after so many values below another: an alarm that does not
-/// chatter (ISA-18.2, deadband and off-delay).
-#[derive(Debug, Clone)]
-pub(super) struct Hold {
-    on: f64,
-    off: f64,
-    off_delay: usize,
-    below: usize,
-    is_on: bool,
-}
-
-impl Hold {
-    pub(super) fn new(on: f64, off: f64, off_delay: usize) -> Self {
-        Self { on, off, off_delay, below: 0, is_on: false }
-    }
-
-    pub(super) fn push(&mut self, score: f64) -> bool {
-        if score > self.on {
-            self.is_on = true;
-        }
-        self.below = if score < self.off { self.below + 1 } else { 0 };
-        if self.below >= self.off_delay {
-            self.is_on = false;
-        }
-        self.is_on
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,13 +46,5 @@ mod tests {
         let means: Vec<f64> = [3.0, 6.0, 9.0, 12.0].iter().map(|v| mean.push(*v)).collect();
         assert_eq!(means, [3.0, 4.5, 6.0, 9.0]);
         assert!(mean.is_full() && (mean.deviation() - 6.0_f64.sqrt()).abs() < 1e-12);
-    }
-
-    #[test]
-    fn it_goes_off_only_after_its_delay() {
-        let mut hold = Hold::new(3.0, 1.5, 2);
-        let shown: Vec<bool> =
-            [1.0, 4.0, 2.0, 1.0, 2.0, 1.0, 1.0].iter().map(|s| hold.push(*s)).collect();
-        assert_eq!(shown, [false, true, true, true, true, true, false]);
     }
 }

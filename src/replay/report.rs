@@ -1,5 +1,5 @@
-//! The table: each detector on every group of files, with the setting that was best on the
-//! others.
+//! The table: each detector on every group of files, with its usual setting, and with the one
+//! that was best on the other groups.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::corpus::Corpus;
 use super::play::{Played, Train, play};
 use super::score::Score;
+use crate::diagnose::asset::ASSET_USUAL;
+use crate::diagnose::trained::TRAINED;
 
 /// Settings whose F1 is this near to the best are as good: the least sensitive of them is taken
 /// (Breiman's rule of one standard error, with a hundredth for the error).
@@ -18,8 +20,9 @@ const AS_GOOD: f64 = 0.99;
 pub struct Line {
     /// The detector.
     pub detector: &'static str,
-    /// The most false alarms a setting might give on the other groups, percent.
-    pub false_alarm_max_pct: f64,
+    /// The most false alarms a setting might give on the other groups, percent; `None` on the
+    /// line of the usual setting.
+    pub false_alarm_max_pct: Option<f64>,
     /// Right alarms among all alarms.
     pub precision: Option<f64>,
     /// Rows found among those that were wrong.
@@ -84,7 +87,8 @@ pub fn report(corpus: &Corpus, train: Train, only: Option<&str>, bounds_pct: &[f
     let lines = order.iter().flat_map(|detector| {
         let known = settings.get(detector).map(Vec::as_slice).unwrap_or_default();
         let of = scores.get(detector);
-        bounds_pct.iter().filter_map(move |bound| of.map(|of| line(detector, *bound, known, of)))
+        let bounds = std::iter::once(None).chain(bounds_pct.iter().copied().map(Some));
+        bounds.filter_map(move |bound| of.map(|of| line(detector, bound, known, of)))
     });
     let detectors = lines.collect();
     Report { files: corpus.files.len(), rows, detectors, left_out }
@@ -94,12 +98,15 @@ fn judged(score: &Score) -> u64 {
     score.hits + score.false_alarms + score.misses + score.quiet
 }
 
-fn line(detector: &'static str, bound_pct: f64, settings: &[f64], by: &ByGroup) -> Line {
+fn line(detector: &'static str, bound: Option<f64>, settings: &[f64], by: &ByGroup) -> Line {
     let mut total = Score::default();
     let mut chosen = Vec::new();
     let groups: Vec<&String> = by.values().next().map_or(Vec::new(), |of| of.keys().collect());
     for group in groups {
-        let at = choose(by, group, bound_pct);
+        let at = match bound {
+            Some(bound_pct) => choose(by, group, bound_pct),
+            None => settings.iter().position(|s| *s == usual(detector)).unwrap_or_default(),
+        };
         if let Some(score) = by.get(&at).and_then(|of| of.get(group)) {
             total += score;
         }
@@ -111,7 +118,7 @@ fn line(detector: &'static str, bound_pct: f64, settings: &[f64], by: &ByGroup) 
     let texts: Vec<String> = chosen.iter().map(|setting| format!("{setting}")).collect();
     Line {
         detector,
-        false_alarm_max_pct: bound_pct,
+        false_alarm_max_pct: bound,
         precision: total.precision().map(thousandth),
         recall: total.recall().map(thousandth),
         f1: thousandth(total.f1()),
@@ -120,6 +127,11 @@ fn line(detector: &'static str, bound_pct: f64, settings: &[f64], by: &ByGroup) 
         delay_s: total.delay_s(),
         settings: texts.join(" "),
     }
+}
+
+/// Gives the setting that is used where nobody chooses one.
+fn usual(detector: &str) -> f64 {
+    TRAINED.iter().find(|kind| kind.name == detector).map_or(ASSET_USUAL, |kind| kind.usual)
 }
 
 /// Gives the position of the setting that is best on the other groups: of those within the
@@ -172,7 +184,7 @@ mod tests {
         assert_eq!(choose(&by, "b", 20.0), 2, "too many false alarms, then as good");
         assert_eq!(choose(&by, "a", 20.0), 0);
         assert_eq!(choose(&by, "a", 5.0), 1);
-        let found = line("d", 20.0, &[1.0, 2.0, 3.0], &by);
+        let found = line("d", Some(20.0), &[1.0, 2.0, 3.0], &by);
         assert_eq!(found.settings, "1 3");
         assert_eq!(found.recall, Some(0.595));
     }

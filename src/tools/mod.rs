@@ -97,6 +97,7 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Reject>(),
     define::<certificate::Own>(),
     define::<collector::Reload>(),
+    define::<diagnose::Backtested>(),
     define::<write::Approve>(),
     define::<write::Reject>(),
     define::<write::Undo>(),

@@ -12,8 +12,12 @@ use crate::model::{Limits, Timestamp};
 
 /// Numbers that the start of the window must have.
 const START_MIN: usize = 16;
+/// Numbers of a neighbour in the same time: it may be scanned less often.
+const OTHERS_MIN: usize = 6;
 /// The start is this share of the window.
-const START: usize = 4;
+const START: usize = 16;
+/// Numbers of the whole window.
+const NUMBERS_MIN: usize = 64;
 /// Neighbours without which nothing is said.
 const NEIGHBOURS_MIN: usize = 2;
 /// Deviations that are allowed for good, and the decision interval of the sum.
@@ -30,8 +34,8 @@ pub(super) const DRIFT: Detector = Detector {
     finds: "a slow move towards a limit that no neighbour makes with it (CUSUM)",
     verdicts: &[Verdict::Drift],
     setting: "times the furthest move of a neighbour, each in its own deviations",
-    usual: 3.0,
-    evidence_min: START * START_MIN,
+    usual: 1.5,
+    evidence_min: NUMBERS_MIN,
     judge,
 };
 
@@ -42,17 +46,17 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     }
     let len = signal.numbers.len();
     let (Some(start), Some(begin)) =
-        (signal.times.get(len / START).copied(), signal.times.first().copied())
+        (signal.times.get((len / START).max(START_MIN)).copied(), signal.times.first().copied())
     else {
         return Judgement::NotEvaluated("no numbers");
     };
-    if len < START * START_MIN {
+    if len < NUMBERS_MIN {
         return Judgement::NotEvaluated("fewer than 64 numbers");
     }
-    let Some(own) = Move::of(signal, begin, start) else {
+    let Some(own) = Move::of(signal, (begin, start), START_MIN) else {
         return Judgement::NotEvaluated("the signal does not move at the start of the window");
     };
-    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, begin, start));
+    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
     let moves: Vec<f64> = moves.map(|neighbour| neighbour.furthest).collect();
     if moves.len() < NEIGHBOURS_MIN {
         return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
@@ -62,6 +66,9 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     };
     let most = moves.iter().copied().fold(1.0_f64, f64::max);
     let bound = times * (1.0 + most);
+    if !own.now.is_finite() || !bound.is_finite() {
+        return Judgement::NotEvaluated("numbers too far apart to compare");
+    }
     let is_slow = own.step_share <= STEP_SHARE_MAX;
     if own.sum < INTERVAL || own.now.abs() < bound || !is_slow || !own.leads_out(&limits, len) {
         return Judgement::Nothing;
@@ -100,13 +107,13 @@ struct Move {
 }
 
 impl Move {
-    fn of(signal: &Signal, begin: Timestamp, start: Timestamp) -> Option<Self> {
+    fn of(signal: &Signal, (begin, start): (Timestamp, Timestamp), least: usize) -> Option<Self> {
         if signal.kind != Kind::Analogue {
             return None;
         }
         let at = |time: Timestamp| signal.times.partition_point(|t| *t < time);
         let (first, split) = (at(begin), at(start));
-        let base = signal.numbers.get(first..split).filter(|base| base.len() >= START_MIN)?;
+        let base = signal.numbers.get(first..split).filter(|base| base.len() >= least)?;
         let rest = signal.numbers.get(split..).filter(|rest| rest.len() >= NOW)?;
         let work = &mut Vec::new();
         let (centre, mad) = median_and_mad(base, work)?;

@@ -54,7 +54,8 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
         return Judgement::Nothing;
     }
     // A signal without noise of its own sends nothing while it rests, where only changes come.
-    let only_changes = texture.changing > 0.9 || !cadence.is_regular();
+    let is_text = signal.numbers.is_empty();
+    let only_changes = is_text || texture.changing > 0.9 || !cadence.is_regular();
     if !texture.is_restless() && only_changes {
         let is_confirmed = subject.seen.is_some_and(|seen| since(seen, subject.now) <= bound);
         return match is_confirmed {

@@ -1,6 +1,7 @@
 //! Detectors that judge a tag by one window of its history: what it was like before, and what
 //! its neighbours did meanwhile.
 
+mod backtest;
 mod counter;
 mod drift;
 mod flatline;
@@ -9,6 +10,8 @@ mod hampel;
 mod heartbeat;
 mod noise;
 mod oscillation;
+#[cfg(test)]
+mod properties;
 mod quality;
 mod quantisation;
 mod saturation;
@@ -18,6 +21,7 @@ mod spike;
 mod testing;
 mod texture;
 
+pub use backtest::{Backtest, Episode, backtest};
 pub use hampel::{HAMPEL_SIDE, Local, hampel};
 pub use signal::{Kind, Newest, SAMPLES_MAX, Signal};
 

@@ -10,6 +10,10 @@ use crate::diagnose::robust::{MAD_TO_SIGMA, median};
 const PART_MIN: usize = 60;
 /// The newest part is this share of the window.
 const NEWEST: usize = 4;
+/// The least share of samples that differ from the one before: fewer, and it rests at times.
+const CHANGING_MIN: f64 = 0.8;
+/// What is left of a difference below this share of the values is rounding.
+const ROUNDING: f64 = 1e-9;
 /// White noise has second differences of this many deviations: the square root of six.
 const SECOND: f64 = 2.449_489_742_783_178;
 
@@ -36,7 +40,11 @@ fn judge(subject: &Subject<'_>, factor: f64) -> Judgement {
     }
     let (before, newest) = numbers.split_at(numbers.len() - newest_len);
     // Each part must be noise itself: what stops with its process has none of its own.
-    if !Texture::of(before).is_restless() || !Texture::of(newest).is_restless() {
+    let is_noise = |part: &[f64]| {
+        let texture = Texture::of(part);
+        texture.is_restless() && texture.changing >= CHANGING_MIN
+    };
+    if !is_noise(before) || !is_noise(newest) {
         return Judgement::NotEvaluated("the signal has no noise of its own");
     }
     // The quietest and the loudest quarter before: the noise may follow the process.
@@ -69,7 +77,8 @@ fn sigma(numbers: &[f64]) -> Option<f64> {
     let later = numbers.iter().skip(1).zip(numbers.iter().skip(2));
     let mut seconds: Vec<f64> =
         numbers.iter().zip(later).map(|(a, (b, c))| (a - 2.0 * b + c).abs()).collect();
-    median(&mut seconds).map(|mad| mad * MAD_TO_SIGMA / SECOND).filter(|sigma| *sigma > 0.0)
+    let rounding = numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs())) * ROUNDING;
+    median(&mut seconds).map(|mad| mad * MAD_TO_SIGMA / SECOND).filter(|sigma| *sigma > rounding)
 }
 
 #[cfg(test)]

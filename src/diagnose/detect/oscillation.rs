@@ -41,7 +41,12 @@ fn judge(subject: &Subject<'_>, least: f64) -> Judgement {
     }
     let (earlier, newest) = numbers.split_at(numbers.len() - half);
     let before = earlier.get(earlier.len().saturating_sub(half)..).unwrap_or_default();
-    let Some(now) = Swing::of(newest) else { return Judgement::Nothing };
+    let Some(now) = Swing::of(newest) else {
+        return match newest.iter().zip(newest.iter().skip(1)).all(|(a, b)| a == b) {
+            true => Judgement::NotEvaluated("the signal does not move"),
+            false => Judgement::Nothing,
+        };
+    };
     if now.at_period < least || now.at_two < least / 2.0 {
         return Judgement::Nothing;
     }

@@ -35,7 +35,9 @@ fn judge(subject: &Subject<'_>, samples_min: f64) -> Judgement {
     let near = NEAR * (high - low);
     // Zero is where what stands still belongs.
     let is_end = |x: f64| x >= high - near || (x <= low + near && low != 0.0);
-    let run = numbers.iter().rev().take_while(|x| is_end(**x)).count();
+    let last = numbers.last().copied().unwrap_or_default();
+    let rests = |x: &&f64| is_end(**x) && (**x - last).abs() <= near;
+    let run = numbers.iter().rev().take_while(rests).count();
     if numbers.len() - run < BEFORE_MIN {
         return Judgement::NotEvaluated("too few numbers inside the range before");
     }

@@ -18,7 +18,7 @@ pub(super) const SPIKE: Detector = Detector {
     finds: "single values far from their neighbours on both sides",
     verdicts: &[Verdict::Spike],
     setting: "deviations from the local median, by its MAD",
-    usual: 12.0,
+    usual: 30.0,
     evidence_min: NUMBERS_MIN,
     judge,
 };
@@ -41,7 +41,8 @@ fn judge(subject: &Subject<'_>, deviations: f64) -> Judgement {
     let mut furthest = 0.0_f64;
     hampel(numbers, |at, local| {
         let sigma = (local.mad * MAD_TO_SIGMA).max(floor);
-        let away = numbers.get(at).map_or(0.0, |x| (x - local.median).abs() / sigma);
+        let away =
+            numbers.get(at).map_or(0.0, |x| ((x - local.median).abs() / sigma).min(f64::MAX));
         if away > deviations {
             found.push(at);
             furthest = furthest.max(away);

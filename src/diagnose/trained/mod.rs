@@ -50,8 +50,8 @@ pub const TRAINED: &[TrainedKind] = &[
     TrainedKind {
         name: "level",
         finds: "a mean that has left its usual band",
-        usual: 6.0,
-        settings: &[3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 30.0],
+        usual: 3.5,
+        settings: &[2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0],
         learn: |values, k| Ok(Box::new(Level::learn(values, k)?)),
     },
     TrainedKind {

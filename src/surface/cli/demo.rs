@@ -25,6 +25,10 @@ pub fn run(state: Option<&Path>, faults: &[String]) -> ExitCode {
         for fault in demo::list() {
             println!("{:<16} after {:>2} s  {}", fault.name, fault.starts_s, fault.what);
             println!("{:<16}             to find: {}", "", fault.found);
+            if let Some((verdict, within_s)) = fault.detected {
+                let (verdict, tag) = (verdict.word(), fault.tag);
+                println!("{:<16}             as {verdict} on {tag}, within {within_s} s", "");
+            }
         }
         return ExitCode::SUCCESS;
     }

@@ -1,6 +1,7 @@
 //! The diagnostics: where data stops, and what is wrong with series, alarms and tags.
 
 mod alarms;
+mod backtest;
 mod dataflow;
 mod historian;
 mod limit_events;
@@ -8,6 +9,7 @@ mod list;
 mod tags;
 
 pub(super) use alarms::BadActors;
+pub(super) use backtest::Backtested;
 pub(super) use dataflow::DataFlow;
 pub(super) use historian::Historian;
 pub(super) use tags::Tags;

@@ -1,0 +1,252 @@
+//! The scripted faults, run in simulated time through a cache to the detectors: each is found,
+//! named right and soon enough; a sound day has no finding.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::faults::{self, Fault};
+use super::frame::{Cell, FRAME_S, Frame, Line};
+use super::points::{self, Layout, PREFIX, Place, Point};
+use super::process::Plant;
+use super::rng::Rng;
+use crate::cache::{CacheLimits, LastValue, ScanWriter, StreamWriter, TagCache};
+use crate::diagnose::detect::{DETECTORS, Signal, Subject};
+use crate::diagnose::{Finding, Verdict};
+use crate::model::{DataType, Quality, Sample, Tag, TagId, Timestamp, Value};
+
+/// Samples of a window: ten minutes at one a second.
+const WINDOW: usize = 600;
+const SEED: u64 = 5;
+
+/// A point as the collector has it.
+struct Known {
+    point: &'static Point,
+    tag: Tag,
+    way: Way,
+    /// The value a subscription last reported.
+    shown: Option<Value>,
+    /// Why it delivers nothing, since its mark was written.
+    failed: Option<Quality>,
+}
+
+/// How it comes into the cache.
+enum Way {
+    /// By subscription: a sample where the value has changed.
+    Stream(StreamWriter),
+    /// By scans: a sample each.
+    Scan(ScanWriter),
+}
+
+/// A collector without its connections.
+struct Collector {
+    cache: Arc<TagCache>,
+    known: Vec<Known>,
+    now: Timestamp,
+}
+
+fn definition(point: &Point) -> Tag {
+    let mut tag = Tag::new(&format!("{PREFIX}{}", point.name), "demo", point.name);
+    tag.limits = point.limits;
+    tag.description = point.description.into();
+    tag.area = point.name.split('/').next().unwrap_or_default().into();
+    if let Place::Register { layout, scale, .. } = point.place {
+        tag.scale = scale;
+        if let Layout::One(scalar) = layout {
+            tag.data_type = DataType::One(scalar);
+        }
+    }
+    tag
+}
+
+impl Collector {
+    fn new() -> Self {
+        let cache = TagCache::new(CacheLimits {
+            rows_per_group: WINDOW + 8,
+            samples_per_stream: WINDOW + 8,
+            ..CacheLimits::default()
+        });
+        let known = (0..).zip(points::all()).map(|(n, point)| Known {
+            point,
+            tag: definition(point),
+            way: match point.place {
+                Place::Node { .. } => Way::Stream(cache.stream_group(&[TagId(n)])),
+                _ => Way::Scan(cache.scan_group(&[TagId(n)])),
+            },
+            shown: None,
+            failed: None,
+        });
+        let known = known.collect();
+        Self { cache, known, now: Timestamp::default() }
+    }
+
+    /// Takes what the devices show at this instant; a failure is one mark until it ends.
+    fn take(&mut self, at: Timestamp, frame: &Frame, faults: &[&'static Fault]) {
+        self.now = at;
+        for (known, cell) in self.known.iter_mut().zip(&frame.cells) {
+            // As often as its definition says; the endpoints' own default is a second.
+            let scan_ms = if known.point.scan_ms == 0 { 1000 } else { known.point.scan_ms };
+            if at.millis() % i64::from(scan_ms) != 0 {
+                continue;
+            }
+            let is_dead = match known.point.place {
+                Place::Register { unit, .. }
+                | Place::Bit { unit, .. }
+                | Place::RegisterBit { unit, .. } => frame.dead_unit == Some(unit),
+                _ => false,
+            };
+            let failed = match () {
+                () if is_dead => Some(Quality::BAD_NO_COMMUNICATION),
+                () if faults::misaddressed(faults, known.point.name).is_some() => {
+                    Some(Quality::BAD_CONFIGURATION_ERROR)
+                }
+                () => None,
+            };
+            if let (Some(quality), None, Way::Scan(writer)) = (failed, known.failed, &mut known.way)
+            {
+                writer.append_outage(at, quality, LastValue::Dropped);
+            }
+            known.failed = failed;
+            if failed.is_none() {
+                known.take(at, cell);
+            }
+        }
+    }
+
+    /// Runs every detector on every tag.
+    fn findings(&self) -> Vec<(&'static str, Finding)> {
+        let window = |n| Signal::of(&self.cache.window_last(TagId(n), WINDOW));
+        let signals: Vec<Signal> = (0..).zip(&self.known).map(|(n, _)| window(n)).collect();
+        let mut areas: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, known) in self.known.iter().enumerate() {
+            areas.entry(&*known.tag.area).or_default().push(at);
+        }
+        let mut found = Vec::new();
+        for (at, (known, signal)) in self.known.iter().zip(&signals).enumerate() {
+            let others = areas[&*known.tag.area].iter().filter(|other| **other != at);
+            let neighbours: Vec<&Signal> = others.map(|other| &signals[*other]).collect();
+            // The link answers keep-alives all the time, whatever a tag does.
+            let seen = known.failed.is_none().then_some(self.now);
+            let subject = Subject {
+                signal,
+                tag: Some(&known.tag),
+                neighbours: &neighbours,
+                seen,
+                now: self.now,
+            };
+            let judged = DETECTORS.iter().map(|detector| detector.judge(&subject));
+            let named = judged.filter_map(|judged| judged.finding().cloned());
+            found.extend(named.map(|finding| (known.point.name, finding)));
+        }
+        found
+    }
+}
+
+impl Known {
+    fn take(&mut self, at: Timestamp, cell: &Cell) {
+        match &mut self.way {
+            Way::Stream(writer) => {
+                if self.shown.as_ref() != Some(&cell.value) {
+                    self.shown = Some(cell.value.clone());
+                    let id = writer.tags()[0];
+                    let source_ts = Some(cell.source_ts);
+                    let value = cell.value.clone();
+                    let sample =
+                        Sample { value, quality: Quality::GOOD, source_ts, received_ts: at };
+                    writer.append(id, sample);
+                }
+            }
+            Way::Scan(writer) => writer.append(at, &[(cell.value.clone(), Quality::GOOD)]),
+        }
+    }
+}
+
+/// Runs the line with faults; gives what is found at each tag, with the second it first was.
+fn run(faults: &[&'static Fault], seconds: u32) -> BTreeMap<(&'static str, Verdict), u32> {
+    let mut line = Line::new(faults, SEED);
+    let mut collector = Collector::new();
+    let mut first = BTreeMap::new();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "five")]
+    let frames = (0.5 / FRAME_S).round() as u32;
+    for half in 1..=2 * seconds {
+        let at = Timestamp::from_millis(i64::from(half) * 500);
+        let frame = (0..frames).map(|_| line.next(at)).last().unwrap();
+        collector.take(at, &frame, faults);
+        let second = half / 2;
+        if half % 10 == 0 {
+            for (tag, finding) in collector.findings() {
+                first.entry((tag, finding.verdict)).or_insert(second);
+            }
+        }
+    }
+    first
+}
+
+fn is_found_in_time(name: &str) {
+    let fault = faults::by_name(name).unwrap();
+    let tag = fault.tag.strip_prefix(PREFIX).unwrap();
+    let (verdict, within_s) = fault.detected.unwrap();
+    let found = run(&[fault], fault.starts_s + within_s + 60);
+    let second = found.get(&(tag, verdict));
+    let in_time = second.is_some_and(|s| *s <= fault.starts_s + within_s);
+    assert!(in_time, "{name}: {found:?}");
+    let is_unit = verdict == Verdict::UnitDead;
+    for (other, said) in found.keys() {
+        let is_of_unit = is_unit && other.starts_with("packer/");
+        assert!(*other == tag || is_of_unit, "{name}: {other} {said:?}");
+        assert_eq!(*said, verdict, "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_bad_address_is_found_on_its_tag_alone() {
+    is_found_in_time("bad-address");
+}
+
+#[test]
+fn a_stuck_sensor_is_found_in_time() {
+    is_found_in_time("stuck-sensor");
+}
+
+#[test]
+fn a_drifting_sensor_is_found_in_time() {
+    is_found_in_time("drifting-sensor");
+}
+
+#[test]
+fn a_stale_good_tag_is_found_in_time() {
+    is_found_in_time("stale-good");
+}
+
+#[test]
+fn a_dead_unit_is_found_on_every_tag_of_it() {
+    is_found_in_time("dead-unit");
+}
+
+#[test]
+fn a_sound_day_has_no_finding() {
+    let mut plant = Plant::new(SEED);
+    plant.step(900.0);
+    let mut sensors = Rng::new(!SEED);
+    let mut collector = Collector::new();
+    let mut found = Vec::new();
+    for second in 1..=86_400_i64 {
+        plant.step(1.0);
+        let at = Timestamp::from_millis(second * 1000);
+        let values = points::measure(&plant, &mut sensors);
+        let cells =
+            values.into_iter().map(|value| Cell { value, source_ts: at, status: None }).collect();
+        collector.take(at, &Frame { cells, ..Frame::default() }, &[]);
+        // Half a window apart: nothing passes unseen, and a debug build has it in seconds.
+        if second % 300 == 0 {
+            let all = collector.findings();
+            found
+                .extend(all.into_iter().map(|(tag, f)| (second, tag, f.verdict, f.evidence.value)));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "{} findings, such as {:?}",
+        found.len(),
+        &found[..found.len().min(40)]
+    );
+}
