@@ -21,6 +21,7 @@ use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Audit, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
+use crate::govern::breaker::Breaker;
 use crate::ledger::{Event, Ledger, LedgerError, Outlet, Settings, What};
 use crate::model::{Budget, EndpointName, Secret, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
@@ -144,6 +145,7 @@ impl Collector {
             historian,
             findings: Arc::default(),
             config: parking_lot::RwLock::new(Arc::new(loaded)),
+            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Mutex::new(None),
             setup,
@@ -263,11 +265,11 @@ impl Deps {
         self.ledger.configure(audit(&loaded.audit));
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
+        self.load_policy().await;
         let recorded = self.ledger.append_durable(applied(&changes, &problems)).await;
         if let Err(error) = recorded {
             tracing::error!("a change of the configuration was not recorded: {error}");
         }
-        self.load_policy().await;
         Ok(Reloaded { changes, problems, kept })
     }
 
@@ -296,18 +298,6 @@ impl Deps {
         let id_of = |tag: &Tag| self.cache.resolve(&tag.name);
         Ok(connections(&config.endpoints, self.setup.protocols, &id_of))
     }
-}
-
-/// Makes the record of a configuration that was applied.
-fn applied(changes: &[Change], problems: &[Problem]) -> Event {
-    let names = |which: fn(&Change) -> Option<&EndpointName>| -> serde_json::Value {
-        changes.iter().filter_map(which).map(ToString::to_string).collect()
-    };
-    Event::new(What::ConfigurationChanged)
-        .with("added", names(|c| if let Change::Added(name) = c { Some(name) } else { None }))
-        .with("removed", names(|c| if let Change::Removed(name) = c { Some(name) } else { None }))
-        .with("changed", names(|c| if let Change::Changed(name) = c { Some(name) } else { None }))
-        .with("problems", problems.len())
 }
 
 /// Keeps every budget that would be raised as it was, and says which.
@@ -347,6 +337,18 @@ fn desk(setup: &Setup, ledger: &Ledger) -> Result<Desk, SetupError> {
     };
     desk.freeze.set(Cause::Transient, why.map(str::to_owned));
     Ok(desk)
+}
+
+/// Makes the record of a configuration that was applied.
+fn applied(changes: &[Change], problems: &[Problem]) -> Event {
+    let names = |which: fn(&Change) -> Option<&EndpointName>| -> serde_json::Value {
+        changes.iter().filter_map(which).map(ToString::to_string).collect()
+    };
+    Event::new(What::ConfigurationChanged)
+        .with("added", names(|c| if let Change::Added(name) = c { Some(name) } else { None }))
+        .with("removed", names(|c| if let Change::Removed(name) = c { Some(name) } else { None }))
+        .with("changed", names(|c| if let Change::Changed(name) = c { Some(name) } else { None }))
+        .with("problems", problems.len())
 }
 
 /// Gives the ledger's settings.

@@ -15,6 +15,7 @@ use super::writes::Desk;
 use crate::cache::TagCache;
 use crate::clock;
 use crate::config::{Config, Doors};
+use crate::govern::breaker::Breaker;
 use crate::ledger::Ledger;
 use crate::model::Timestamp;
 use crate::store::SampleStore;
@@ -50,6 +51,8 @@ pub struct Inner {
     pub config: RwLock<Arc<Config>>,
     /// Where everything was found.
     pub setup: Setup,
+    /// What each user has cost.
+    pub breaker: Breaker,
     /// When the collector started.
     pub started: Timestamp,
     pub(crate) reloader: Reloader,
@@ -96,6 +99,7 @@ impl Deps {
             historian: HistorianFace::new(crate::config::History::default()),
             findings: Arc::default(),
             config: RwLock::default(),
+            breaker: Breaker::default(),
             started: clock::now(),
             reloader: Reloader::default(),
             setup: Setup {

@@ -33,4 +33,5 @@ pub(crate) use findings::{WINDOW, confirmed, is_silence, neighbours_of, present_
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};
+pub use sight::allowance;
 pub use writes::{Cause, Desk, DeskError, Freeze, Selected, Statement, Wish, is_relaxed, raw_name};

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::deps::Deps;
 use crate::config::{Agent, Config};
+use crate::govern::breaker::Allowance;
 use crate::model::{Door, Principal, Tag, TagId, tag_matches};
 
 /// Arguments by which a tool takes an address of a device, or a text that may be one.
@@ -58,6 +59,19 @@ impl Sight {
 
 fn agent<'c>(config: &'c Config, principal: &Principal) -> Option<&'c Agent> {
     config.agents.iter().find(|agent| agent.uid == principal.uid)
+}
+
+/// Gives what a caller's user may cost.
+#[must_use]
+pub fn allowance(config: &Config, principal: &Principal) -> Allowance {
+    let usual = Allowance::default();
+    let Some(agent) = agent(config, principal) else { return usual };
+    Allowance {
+        calls_per_min: agent.calls_per_min.unwrap_or(usual.calls_per_min),
+        bytes_per_min: agent.bytes_per_min.unwrap_or(usual.bytes_per_min),
+        tickets_per_hour: agent.tickets_per_hour.unwrap_or(usual.tickets_per_hour),
+        tickets_open: agent.tickets_open.unwrap_or(usual.tickets_open),
+    }
 }
 
 impl Deps {
@@ -161,7 +175,8 @@ mod tests {
         assert!(deps.resolve("line1/temp").is_some());
         assert_eq!(deps.seen_by(&caller(Door::Agent, 7)).tags().len(), 3, "nobody else is");
         assert_eq!(narrowed(Door::Operator, &[], false).tags().len(), 3);
-        assert_eq!(deps.allowance(1601).calls_per_min, 2);
+        let allowed = allowance(&deps.config.read(), &caller(Door::Agent, 1601));
+        assert_eq!((allowed.calls_per_min, allowed.tickets_open), (2, 5));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::catalog::Catalog;
 use super::record::{CallRecord, unrecorded};
-use crate::actors::Deps;
+use crate::actors::{Deps, allowance};
 use crate::clock::uptime_ms;
 use crate::ledger::repeat_key;
 use crate::model::{Door, Principal};
@@ -88,8 +88,8 @@ async fn run(asked: Asked<'_>) -> Result<Value, ToolError> {
     }
     let uid = asked.principal.uid;
     let key = repeat_key(u64::from(uid), asked.name, &json!(asked.arguments).to_string());
-    let spares_device = asked.principal.door == Door::Agent
-        && asked.deps.desk.breaker.is_runaway(uid, uptime_ms(), key);
+    let spares_device =
+        asked.principal.door == Door::Agent && asked.deps.breaker.is_runaway(uid, uptime_ms(), key);
     let (deps, door) = (asked.deps, asked.principal.door);
     let arguments = Value::Object(asked.arguments);
     let progress = Progress::default();
@@ -112,19 +112,19 @@ async fn run(asked: Asked<'_>) -> Result<Value, ToolError> {
     }?;
     let (answer, bytes) = checked(tool, answer)?;
     if door == Door::Agent {
-        deps.desk.breaker.answered(uid, uptime_ms(), bytes);
+        deps.breaker.answered(uid, uptime_ms(), bytes);
     }
     let spent = answer.get("provenance").and_then(|p| p.get("device_requests")?.as_u64());
     if spent.is_some_and(|spent| spent > 0) {
-        deps.desk.breaker.cost(uid, uptime_ms(), key);
+        deps.breaker.cost(uid, uptime_ms(), key);
     }
     Ok(answer)
 }
 
 /// Holds an agent to its budget, and to the addresses it may read.
 fn within_sight(asked: &Asked<'_>, tool: &ToolDef, schema: &JsonObject) -> Result<(), ToolError> {
-    let allowed = asked.deps.allowance(asked.principal.uid);
-    let counted = asked.deps.desk.breaker.call(asked.principal.uid, uptime_ms(), &allowed);
+    let allowed = allowance(&asked.deps.config.read(), &asked.principal);
+    let counted = asked.deps.breaker.call(asked.principal.uid, uptime_ms(), &allowed);
     counted.map_err(|tripped| {
         let hint = "the next minute begins anew; the limits stand in [[agents]]";
         ToolError::new(Code::BudgetExhausted, tripped.to_string(), hint)
