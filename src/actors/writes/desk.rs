@@ -16,7 +16,7 @@ use crate::actors::command::CommandMsg;
 use crate::actors::deps::Deps;
 use crate::clock;
 use crate::gate::{Moment, Refusal, Rule};
-use crate::govern::breaker::{Allowance, Breaker, Tripped};
+use crate::govern::breaker::Tripped;
 use crate::ledger::{Document, Event, LedgerError, Outcome, What};
 use crate::model::{Approver, Door, Dossier, Principal};
 
@@ -51,8 +51,6 @@ pub struct Desk {
     pub(crate) book: Mutex<Book>,
     /// Approvers enrolled here, and whether each was revoked.
     pub(super) people: Lock<Vec<(Approver, bool)>>,
-    /// What each user costs, and what denials lead to.
-    pub(crate) breaker: Breaker,
     /// The policy that was accepted last.
     pub(super) accepted: Lock<Option<Accepted>>,
     /// The number that the last accepted statement followed.
@@ -71,7 +69,6 @@ impl Default for Desk {
             rulebook: Rulebook::new(),
             book: Mutex::default(),
             people: Lock::default(),
-            breaker: Breaker::default(),
             accepted: Lock::default(),
             stated: AtomicU64::new(0),
             // Two runs never begin in the same nanosecond, unless the clock is set: then a ticket
@@ -215,7 +212,7 @@ impl Deps {
         }
         // An approver's slip costs nobody a ticket; an agent that keeps asking rests.
         if by.door == Door::Agent {
-            self.desk.breaker.denied(by.uid, clock::uptime_ms());
+            self.breaker.denied(by.uid, clock::uptime_ms());
         }
     }
 
@@ -234,20 +231,6 @@ impl Deps {
     pub async fn shown_dossier(&self, id: &str) -> Result<Dossier, DeskError> {
         let found = self.dossier(id).await?;
         if self.shows(&found.ticket.tag) { Ok(found) } else { Err(unknown(id)) }
-    }
-
-    /// Gives what one user's agents may cost, as far as the configuration says.
-    #[must_use]
-    pub fn allowance(&self, uid: u32) -> Allowance {
-        let usual = Allowance::default();
-        let config = self.config.read();
-        let Some(own) = config.agents.iter().find(|agent| agent.uid == uid) else { return usual };
-        Allowance {
-            calls_per_min: own.calls_per_min.unwrap_or(usual.calls_per_min),
-            bytes_per_min: own.bytes_per_min.unwrap_or(usual.bytes_per_min),
-            tickets_per_hour: own.tickets_per_hour.unwrap_or(usual.tickets_per_hour),
-            tickets_open: own.tickets_open.unwrap_or(usual.tickets_open),
-        }
     }
 
     /// Lists the newest tickets, the newest first.

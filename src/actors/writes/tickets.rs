@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::desk::{DeskError, used};
 use super::select::{Selected, Wish, in_units};
 use crate::actors::deps::Deps;
+use crate::actors::sight::allowance;
 use crate::clock;
 use crate::driver::Purpose;
 use crate::gate::{self, Clocks, Facts, Moment, Refusal, Rule, reason_digest};
@@ -48,7 +49,8 @@ impl Deps {
         }
         let now = clock::uptime_ms();
         let open = book.open_of(by.uid);
-        self.desk.breaker.ticket(by.uid, now, open, &self.allowance(by.uid))?;
+        let allowed = allowance(&self.config.read(), by);
+        self.breaker.ticket(by.uid, now, open, &allowed)?;
         let ticket = Ticket { id: format!("MOC-{}", book.next_number()), ..ticket };
         let moment = self.desk.moment();
         let ticket = Ticket {
