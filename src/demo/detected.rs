@@ -1,5 +1,5 @@
 //! The scripted faults, run in simulated time through a cache to the detectors: each is found,
-//! named right, soon enough, and alone.
+//! named right, soon enough, and alone; a sound line has no finding.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::faults::{self, Fault};
 use super::frame::{Cell, FRAME_S, Frame, Line};
 use super::points::{self, Layout, PREFIX, Place, Point};
+use super::process::{FillerState, Plant};
+use super::rng::Rng;
 use crate::cache::{CacheLimits, LastValue, ScanWriter, StreamWriter, TagCache};
 use crate::diagnose::detect::{DETECTORS, Signal, Subject};
 use crate::diagnose::{Finding, Verdict};
@@ -213,4 +215,43 @@ fn a_drifting_sensor_is_found_in_time() {
 #[test]
 fn a_dead_unit_is_found_on_every_tag_of_it() {
     is_found_in_time("dead-unit");
+}
+
+#[test]
+fn a_stale_good_tag_is_found_in_time() {
+    is_found_in_time("stale-good");
+}
+
+/// A day.
+const SOUND_S: i64 = 24 * 3_600;
+
+#[test]
+fn a_sound_day_has_no_finding() {
+    let mut plant = Plant::new(SEED);
+    plant.step(900.0);
+    let mut sensors = Rng::new(!SEED);
+    let mut collector = Collector::new();
+    let mut found = Vec::new();
+    for second in 1..=SOUND_S {
+        plant.step(1.0);
+        let at = Timestamp::from_millis(second * 1000);
+        let values = points::measure(&plant, &mut sensors);
+        let cells =
+            values.into_iter().map(|value| Cell { value, source_ts: at, status: None }).collect();
+        collector.take(at, &Frame { cells, ..Frame::default() }, &[]);
+        // Half a window apart nothing in it passes unseen; what ends with a stop of the filler
+        // is looked at while that lasts.
+        let every = if plant.filler.state == FillerState::Running { 300 } else { 60 };
+        if second % every == 0 {
+            let all = collector.findings();
+            found
+                .extend(all.into_iter().map(|(tag, f)| (second, tag, f.verdict, f.evidence.value)));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "{} findings, such as {:?}",
+        found.len(),
+        &found[..found.len().min(40)]
+    );
 }

@@ -103,7 +103,7 @@ static FAULTS: [Fault; 10] = [
         tag: "demo/line1/mixer/level",
         starts_s: 35,
         found: "a Good value whose source timestamp no longer advances",
-        detected: None,
+        detected: Some((Verdict::GoodButStale, 60)),
         is_usual: true,
         effect: Effect::Stale,
     },

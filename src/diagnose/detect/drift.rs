@@ -25,6 +25,8 @@ const SLACK: f64 = 1.0;
 const INTERVAL: f64 = 12.0;
 /// No more of the move may come in one step.
 const STEP_SHARE_MAX: f64 = 0.5;
+/// Where the slope at the start foresees this share of the move, the start is no rest to leave.
+const FORESEEN_MAX: f64 = 0.5;
 /// Values averaged to see where a signal stands now.
 const NOW: usize = 8;
 
@@ -73,6 +75,9 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     if own.sum < INTERVAL || own.now.abs() < bound || !is_slow || !own.leads_out(&limits, len) {
         return Judgement::Nothing;
     }
+    if own.foreseen >= FORESEEN_MAX {
+        return Judgement::NotEvaluated("it was on its way when the window began");
+    }
     let first = own.since.min(len.saturating_sub(1));
     let samples = signal.samples(first..len);
     let Some(since) = samples.first().map(|sample| sample.received_ts) else {
@@ -102,6 +107,8 @@ struct Move {
     since: usize,
     /// The largest step's share of the move.
     step_share: f64,
+    /// The share of the move that its slope at the start foresaw.
+    foreseen: f64,
     /// Where it stood at the start, and stands now.
     levels: (f64, f64),
 }
@@ -142,6 +149,7 @@ impl Move {
             sum: above.max(below),
             since: if above > below { above_at } else { below_at },
             step_share: if away == 0.0 { 1.0 } else { step / away.abs() },
+            foreseen: foreseen(base, away, rest.len(), work),
             levels: (centre, level),
         })
     }
@@ -159,6 +167,20 @@ impl Move {
             || under(limits.warn_low)
             || under(limits.alarm_low)
     }
+}
+
+/// Gives the share of a move over so many values that goes on as the start already went.
+#[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
+fn foreseen(start: &[f64], away: f64, values: usize, work: &mut Vec<f64>) -> f64 {
+    let (earlier, later) = start.split_at(start.len() / 2);
+    let mut middle = |part: &[f64]| {
+        work.clear();
+        work.extend_from_slice(part);
+        median(work)
+    };
+    let (Some(from), Some(to)) = (middle(earlier), middle(later)) else { return 0.0 };
+    let per_value = (to - from) * 2.0 / start.len().max(1) as f64;
+    if away == 0.0 { 0.0 } else { per_value * values as f64 / away }
 }
 
 /// Gives the least step between two values: what a resolution may hide.
@@ -200,6 +222,15 @@ mod tests {
         assert_eq!(judged(&calm, &[&other, &other]), Judgement::Nothing);
         let away = signal(5, -0.05);
         assert_eq!(judged(&away, &[&calm, &other]), Judgement::Nothing, "no limit below");
+    }
+
+    #[test]
+    fn what_rises_all_the_window_long_is_on_its_way_and_not_judged() {
+        let (calm, other) = (signal(2, 0.0), signal(3, 0.0));
+        let values = noise(300, 1).into_iter().zip(0_u32..);
+        let filling: Vec<f64> = values.map(|(x, n)| 40.0 + x + 0.2 * f64::from(n)).collect();
+        let filling = Signal::of(&window(&filling));
+        assert!(!judged(&filling, &[&calm, &other]).is_evaluated());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use super::signal::Kind;
 use super::texture::Texture;
 use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
+use crate::model::Timestamp;
 
 /// Shorter runs are no standing still, whatever their chance.
 const RUN_MIN: usize = 8;
@@ -14,6 +15,11 @@ const RUN_MIN: usize = 8;
 const LONGER: usize = 3;
 /// Samples before the run that tell how the signal moves.
 const BEFORE_MIN: usize = 16;
+/// A counter that went up so often in the 16 samples before was counting; so was one that moved
+/// as often as the signal itself, where that hardly moved.
+const COUNTS_MIN: usize = 4;
+/// What stops within this of each other stops together.
+const TOGETHER_MS: i64 = 5_000;
 
 /// The detector.
 pub(super) const FLATLINE: Detector = Detector {
@@ -67,7 +73,31 @@ fn judge(subject: &Subject<'_>, digits: f64) -> Judgement {
     if run_samples < bound {
         return Judgement::Nothing;
     }
+    if signal.times.get(numbers.len() - run).is_some_and(|since| process_stands(subject, *since)) {
+        return Judgement::NotEvaluated("what its neighbours count stopped with it: it may rest");
+    }
     found(signal, run, (run_samples, bound))
+}
+
+/// Tells whether a neighbour that was counting stopped when the run began, while another
+/// with noise of its own goes on: the process stands, and the device does not.
+fn process_stands(subject: &Subject<'_>, since: Timestamp) -> bool {
+    let last_changes = |n: &Signal| {
+        let end = n.times.partition_point(|at| *at < since);
+        let before = n.numbers.get(end.saturating_sub(BEFORE_MIN)..end).unwrap_or_default();
+        Texture::of(before).changes
+    };
+    let own = last_changes(subject.signal);
+    let stopped = |n: &&&Signal| {
+        let is_counting = n.kind == Kind::Counter && last_changes(n) >= COUNTS_MIN.min(own);
+        let apart_ms = n.changed.map(|at| at.millis_since(since).abs());
+        is_counting && apart_ms.is_some_and(|apart_ms| apart_ms <= TOGETHER_MS)
+    };
+    let goes_on = |n: &&&Signal| {
+        n.changed.is_some_and(|at| at.millis_since(since) > TOGETHER_MS)
+            && Texture::of(&n.numbers).is_restless()
+    };
+    subject.neighbours.iter().any(|n| stopped(&n)) && subject.neighbours.iter().any(|n| goes_on(&n))
 }
 
 /// A meter that shows exactly zero below its cut-off rests there.
@@ -92,7 +122,7 @@ fn found(signal: &Signal, run: usize, (value, bound): (f64, f64)) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::super::signal::tests::window;
-    use super::super::testing::judged;
+    use super::super::testing::{judged, subject};
     use super::*;
     use crate::diagnose::trained::tests::noise;
 
@@ -112,6 +142,24 @@ mod tests {
         assert_eq!(finding.evidence.sample_count, 40);
         assert_eq!(finding.evidence.samples[0].position, 60);
         assert_eq!(judgement, judged_by(&values), "the same window gives the same finding");
+    }
+
+    #[test]
+    fn what_stops_with_a_count_beside_it_rests_and_what_stops_alone_does_not() {
+        let mut values: Vec<f64> = noise(60, 3).iter().map(|x| 50.0 + x).collect();
+        values.extend([50.25; 60]);
+        let own = Signal::of(&window(&values));
+        let alive = Signal::of(&window(&noise(120, 4)));
+        let count = |until: u32| {
+            let counts: Vec<f64> = (0..120_u32).map(|n| f64::from(n.min(until))).collect();
+            Signal::of(&window(&counts))
+        };
+        let judged =
+            |neighbours: &[&Signal]| FLATLINE.judge(&Subject { neighbours, ..subject(&own) });
+        assert!(!judged(&[&count(61), &alive]).is_evaluated());
+        assert!(judged(&[&count(120), &alive]).finding().is_some(), "the process goes on");
+        assert!(judged(&[&count(61)]).finding().is_some(), "the whole device may be frozen");
+        assert!(judged(&[&count(20), &alive]).finding().is_some(), "it moved when that stood");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Freshness by the tag's own cadence: the quantile of its inter-arrival times is what is usual,
 //! a multiple of it is not.
 
-use super::texture::Texture;
-use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
+use super::texture::{CHANGES_TO_TELL, Texture, is_noisy_on_a_slope};
+use super::{Detector, Evidence, Finding, Judgement, Newest, Severity, Signal, Subject, Verdict};
 use crate::model::Timestamp;
 
 /// Arrivals without which there is no cadence.
@@ -41,33 +41,52 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     let Some(cadence) = Cadence::of(&signal.arrivals) else {
         return Judgement::NotEvaluated("fewer than 20 intervals to learn the cadence from");
     };
-    let texture = Texture::of(&signal.numbers);
     let bound = cadence.bound(times);
     let silent = since(newest.received, subject.now);
-    if texture.is_restless() && newest.source.is_some() {
-        let stood = since(newest.source_since, subject.now);
-        if stood > bound && silent <= bound {
-            return found(subject, Verdict::GoodButStale, newest.source_since, (stood, bound));
-        }
-    }
     if silent <= bound {
-        return Judgement::Nothing;
+        return match source_stands(signal, &newest, times, subject.now) {
+            Some(stood) => found(subject, Verdict::GoodButStale, newest.source_since, stood),
+            None => Judgement::Nothing,
+        };
     }
+    let texture = Texture::of(&signal.numbers);
+    let is_beside_moving = neighbours_move(subject, &newest);
     // A signal without noise of its own sends nothing while it rests, where only changes come.
     let is_text = signal.numbers.is_empty();
     let only_changes = is_text || texture.changing > 0.9 || !cadence.is_regular();
     if !texture.is_restless() && only_changes {
+        // Noise on a slope is told less surely: longer silence, and neighbours that go on.
+        let is_long = silent > bound.saturating_mul(2);
+        if is_long && is_beside_moving && is_noisy_on_a_slope(&signal.numbers) {
+            return found(subject, Verdict::GoodButStale, newest.received, (silent, bound));
+        }
         let is_confirmed = subject.seen.is_some_and(|seen| since(seen, subject.now) <= bound);
         return match is_confirmed {
             true => Judgement::Nothing,
             false => Judgement::NotEvaluated("it sends changes only, and may be at rest"),
         };
     }
-    let verdict = match neighbours_move(subject, newest.received) {
+    let verdict = match is_beside_moving {
         true => Verdict::GoodButStale,
         false => Verdict::Stale,
     };
     found(subject, verdict, newest.received, (silent, bound))
+}
+
+/// Tells how long the source time has stood, and how long it may, where samples come with one
+/// that no longer moves: of noise, or of a device that stamped its readings even at rest.
+fn source_stands(
+    signal: &Signal,
+    newest: &Newest,
+    times: f64,
+    now: Timestamp,
+) -> Option<(i64, i64)> {
+    newest.source?;
+    let is_telling = || Texture::of(&signal.numbers).is_restless();
+    let bound = Cadence::of(&signal.stamped)?.bound(times);
+    let stood = since(newest.source_since, now);
+    let stands = stood > bound && (signal.restamped >= CHANGES_TO_TELL || is_telling());
+    stands.then_some((stood, bound))
 }
 
 /// Nothing was ever read, though its neighbours were.
@@ -86,10 +105,15 @@ fn never_read(subject: &Subject<'_>) -> Judgement {
     })
 }
 
-/// Tells whether half of the neighbours, two at least, changed after that.
-fn neighbours_move(subject: &Subject<'_>, after: Timestamp) -> bool {
-    let moved = |n: &&&Signal| n.changed.is_some_and(|changed| changed > after);
-    let moving = subject.neighbours.iter().filter(moved).count();
+/// Tells whether half of the neighbours, two at least, changed after the newest sample; where
+/// both have source times, theirs must have moved on too.
+fn neighbours_move(subject: &Subject<'_>, own: &Newest) -> bool {
+    let is_later = |n: &Signal| match (own.source, n.newest.and_then(|newest| newest.source)) {
+        (Some(own), Some(other)) => other > own,
+        _ => true,
+    };
+    let changed = |n: &Signal| n.changed.is_some_and(|changed| changed > own.received);
+    let moving = subject.neighbours.iter().filter(|n| changed(n) && is_later(n)).count();
     moving >= 2 && 2 * moving >= subject.neighbours.len()
 }
 
@@ -100,7 +124,11 @@ fn found(
     (silent, bound): (i64, i64),
 ) -> Judgement {
     let last = subject.signal.arrivals_since(since);
+    let has_source = subject.signal.newest.is_some_and(|newest| newest.source.is_some());
     let what = match verdict {
+        Verdict::GoodButStale if has_source => {
+            "seconds its source time has stood, while the status says Good"
+        }
         Verdict::GoodButStale => "seconds without a new value, while the status says Good",
         _ => "seconds without a sample",
     };
@@ -215,6 +243,34 @@ mod tests {
         let judgement = judged(&window, &[], 80);
         assert_eq!(verdict(&judgement), Some(Verdict::GoodButStale));
         assert_eq!(judgement.finding().unwrap().since, at(59));
+    }
+
+    #[test]
+    fn a_device_that_stamps_at_rest_is_stale_when_its_stamps_stop() {
+        let resting = |stamp: fn(i64) -> i64, until| {
+            let mut window = Window::default();
+            for second in 0..until {
+                let mut sample = sample(second, Value::F64(20.5), Quality::GOOD);
+                sample.source_ts = Some(at(stamp(second)));
+                window.push(sample);
+            }
+            verdict(&judged(&window, &[], until))
+        };
+        assert_eq!(resting(|second| second, 80), None);
+        assert_eq!(resting(|second| second.min(60), 80), Some(Verdict::GoodButStale));
+        assert_eq!(resting(|_| 0, 80), None, "a stamp of the last change stands at rest");
+        assert_eq!(resting(|second| second / 10, 400), None, "its stamps come every ten seconds");
+    }
+
+    #[test]
+    fn a_noisy_ramp_that_falls_silent_beside_moving_neighbours_is_good_but_stale() {
+        let neighbour = Signal::of(&window(&noise(90, 2)));
+        let other = Signal::of(&window(&noise(90, 3)));
+        let ramp: Vec<f64> =
+            noise(60, 1).iter().zip(0_u32..).map(|(x, n)| x + 2.0 * f64::from(n)).collect();
+        let ramp = window(&ramp);
+        assert_eq!(verdict(&judged(&ramp, &[&neighbour, &other], 90)), Some(Verdict::GoodButStale));
+        assert_eq!(verdict(&judged(&ramp, &[], 90)), None);
     }
 
     #[test]

@@ -51,6 +51,10 @@ pub struct Signal {
     pub positions: Vec<usize>,
     /// When every sample was received, Bad ones too, oldest first.
     pub arrivals: Vec<Timestamp>,
+    /// When a new source time was received, oldest first.
+    pub stamped: Vec<Timestamp>,
+    /// How often the source time moved while the value stood: its device stamps every reading.
+    pub restamped: usize,
     /// The newest sample.
     pub newest: Option<Newest>,
     /// Since when all samples have been Bad; `None` where the newest is not.
@@ -80,6 +84,8 @@ impl Signal {
             times: Vec::with_capacity(order.len()),
             positions: Vec::with_capacity(order.len()),
             arrivals: Vec::with_capacity(order.len()),
+            stamped: Vec::new(),
+            restamped: 0,
             newest: None,
             bad_since: None,
             bad: Vec::new(),
@@ -104,6 +110,10 @@ impl Signal {
             let source = window.source.get(position).copied().flatten();
             let newest = signal.newest.filter(|newest| newest.source == source && source.is_some());
             let source_since = newest.map_or(received, |newest| newest.source_since);
+            if source.is_some() && newest.is_none() {
+                signal.stamped.push(received);
+                signal.restamped += usize::from(before == Some(value));
+            }
             signal.newest = Some(Newest { position, received, quality, source, source_since });
             signal.arrivals.push(received);
             if quality.is_bad() {

@@ -9,8 +9,11 @@ use crate::diagnose::robust::MAD_TO_SIGMA;
 const NUMBERS_MIN: usize = 60;
 /// The share of steps that are usual.
 const USUAL_STEP: (usize, usize) = (95, 100);
-/// More in a row are no spike: the level has changed, or the signal pulses.
-const IN_A_ROW_MAX: usize = 2;
+/// More that stand out around it are no spike: the level has changed, or the process pulses.
+const AROUND_MAX: usize = 2;
+/// What is beyond this share of the bound stands out: a process takes time to go and return,
+/// and shows on the way.
+const STANDS_OUT: f64 = 0.2;
 
 /// The detector.
 pub(super) const SPIKE: Detector = Detector {
@@ -43,12 +46,11 @@ fn judge(subject: &Subject<'_>, deviations: f64) -> Judgement {
         let sigma = (local.mad * MAD_TO_SIGMA).max(floor);
         let away =
             numbers.get(at).map_or(0.0, |x| ((x - local.median).abs() / sigma).min(f64::MAX));
-        if away > deviations {
+        if away > deviations && is_alone(numbers, at, local.median, STANDS_OUT * away * sigma) {
             found.push(at);
             furthest = furthest.max(away);
         }
     });
-    let found = alone(&found);
     let Some(first) = found.first().copied() else { return Judgement::Nothing };
     let samples: Vec<_> = found.iter().flat_map(|at| signal.samples(*at..at + 1)).collect();
     let Some(since) = signal.times.get(first).copied() else { return Judgement::Nothing };
@@ -64,10 +66,11 @@ fn judge(subject: &Subject<'_>, deviations: f64) -> Judgement {
     })
 }
 
-/// Leaves out what comes in longer runs.
-fn alone(found: &[usize]) -> Vec<usize> {
-    let near = |at: usize| found.iter().filter(move |x| x.abs_diff(at) <= HAMPEL_SIDE).count();
-    found.iter().copied().filter(|at| near(*at) <= IN_A_ROW_MAX).collect()
+/// Tells whether hardly another value around it is as far as that from the median.
+fn is_alone(numbers: &[f64], at: usize, median: f64, far: f64) -> bool {
+    let around = numbers.get(at.saturating_sub(HAMPEL_SIDE)..=at + HAMPEL_SIDE);
+    let out = |around: &[f64]| around.iter().filter(|x| (**x - median).abs() > far).count();
+    around.is_some_and(|around| out(around) <= AROUND_MAX)
 }
 
 fn usual_step(numbers: &[f64]) -> f64 {
@@ -101,6 +104,11 @@ mod tests {
             .map(|(x, n)| if n < 90 { *x } else { x + 40.0 })
             .collect();
         assert_eq!(judged(&SPIKE, &window(&step)), Judgement::Nothing);
+        let mut dip = noise(200, 3);
+        for (x, share) in dip[120..].iter_mut().zip([0.3, 1.0, 0.6, 0.3]) {
+            *x -= 60.0 * share;
+        }
+        assert_eq!(judged(&SPIKE, &window(&dip)), Judgement::Nothing, "a process takes time");
         assert!(!judged(&SPIKE, &window(&values[..30])).is_evaluated());
         assert!(!judged(&SPIKE, &window(&[7.5; 200])).is_evaluated());
     }

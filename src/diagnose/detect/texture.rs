@@ -1,11 +1,19 @@
 //! How a signal moves from one sample to the next: with noise of its own, or only when its
 //! process does.
 
+use crate::diagnose::robust::median;
+
 /// Of white noise two thirds of the inner points are turning points (Bienayme 1874); what
 /// follows a process turns seldom.
 const TURNING_MIN: f64 = 0.4;
 /// The least share of samples that differ from the one before.
 const CHANGES_MIN: f64 = 0.25;
+/// On a slope the steps themselves go up and down in turn where there is noise.
+const STEPS_TURNING_MIN: f64 = 0.5;
+/// Steps that differ by less than so many of the least are cut by the resolution.
+const LEAST_STEPS: f64 = 3.0;
+/// This share of the values is no difference.
+const ROUNDING: f64 = 1e-9;
 /// Fewer changes say nothing of either.
 pub(super) const CHANGES_TO_TELL: usize = 12;
 
@@ -56,6 +64,24 @@ impl Texture {
     }
 }
 
+/// Tells whether numbers have noise of their own on top of a slope that hides it: their second
+/// differences turn as those of noise do, and are more than a resolution makes of a ramp.
+pub(super) fn is_noisy_on_a_slope(numbers: &[f64]) -> bool {
+    let steps: Vec<f64> = numbers.iter().zip(numbers.iter().skip(1)).map(|(a, b)| b - a).collect();
+    let texture = Texture::of(&steps);
+    let later = steps.iter().skip(1);
+    let mut bends: Vec<f64> = steps.iter().zip(later).map(|(a, b)| (b - a).abs()).collect();
+    // What is left of a difference below this is rounding.
+    let rounding = numbers.iter().fold(0.0_f64, |most, x| most.max(x.abs())) * ROUNDING;
+    let moves = steps.iter().map(|step| step.abs()).chain(bends.iter().copied());
+    let least = moves.filter(|step| *step > rounding).reduce(f64::min);
+    let (Some(least), Some(bend)) = (least, median(&mut bends)) else { return false };
+    texture.changes >= CHANGES_TO_TELL
+        && texture.changing >= CHANGES_MIN
+        && texture.turning >= STEPS_TURNING_MIN
+        && bend >= LEAST_STEPS * least
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +97,21 @@ mod tests {
         assert!(!Texture::of(&[1.0; 200]).is_restless());
         assert!(!Texture::of(&noise(8, 4)).is_restless());
         assert!(!Texture::of(&[]).is_restless());
+    }
+
+    #[test]
+    fn noise_shows_on_a_slope_and_a_resolution_is_none() {
+        let sloping = |share: f64, resolution: f64| -> Vec<f64> {
+            let values = noise(120, 4).into_iter().zip(0_u32..);
+            let value = |(x, n): (f64, u32)| 40.0 + 2.0 * f64::from(n) + share * x;
+            values.map(value).map(|x| (x / resolution).round() * resolution).collect()
+        };
+        assert!(!Texture::of(&sloping(1.0, 0.1)).is_restless());
+        assert!(is_noisy_on_a_slope(&sloping(1.0, 0.1)));
+        assert!(!is_noisy_on_a_slope(&sloping(0.0, 0.1)));
+        assert!(!is_noisy_on_a_slope(&sloping(0.0, 1.5)));
+        let smooth: Vec<f64> = (0..200).map(|n| (f64::from(n) / 20.0).sin()).collect();
+        assert!(!is_noisy_on_a_slope(&smooth));
+        assert!(!is_noisy_on_a_slope(&[]));
     }
 }
