@@ -64,7 +64,8 @@ impl Tool for Shelve {
             let hint = "wait until some come back, or mend what they tell of";
             return Err(ToolError::new(Code::Busy, "too many findings are shelved", hint));
         }
-        tracing::info!(finding = %open.id, uid = call.principal.uid, until = %until.to_rfc3339_millis(), "shelved: {reason}");
+        let (uid, until_text) = (call.principal.uid, until.to_rfc3339_millis());
+        tracing::info!(finding = %open.id, uid, until = %until_text, "shelved: {reason}");
         Ok(ShelveOutput { shelved: answer(&open, State::Shelved, 0), until, reason })
     }
 }
