@@ -122,7 +122,7 @@ static FAULTS: [Fault; 10] = [
         what: "the server's queue for the value runs over: its status has the Overflow bit",
         tag: "demo/line1/mixer/level",
         starts_s: 0,
-        found: "samples lost in queues on the way in",
+        found: "samples lost on the way in",
         detected: None,
         is_usual: false,
         effect: Effect::Status(GOOD_OVERFLOW),

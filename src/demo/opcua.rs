@@ -289,7 +289,7 @@ mod tests {
         let fault = faults::by_name("stale-good").unwrap();
         let mut line = Line::new(&[fault], 1);
         let mut last = (Frame::default(), Timestamp::default());
-        for tick in 0..300 {
+        for tick in 0..600 {
             let at = Timestamp::from_millis(1_767_225_600_000 + 100 * tick);
             last = (line.next(at), at);
         }

@@ -1,7 +1,7 @@
 //! A TCP proxy that counts the protocol messages that go to a device.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -80,8 +80,8 @@ struct Shared {
     writes: AtomicU64,
     publishes: AtomicU64,
     connections: AtomicU64,
-    whole: AtomicBool,
-    cut: watch::Sender<()>,
+    /// Whether the line stands: while it does not, nobody listens.
+    whole: watch::Sender<bool>,
 }
 
 /// The proxy, gone when this is dropped.
@@ -110,15 +110,27 @@ impl Counter {
             writes: AtomicU64::new(0),
             publishes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
-            whole: AtomicBool::new(true),
-            cut: watch::channel(()).0,
+            whole: watch::channel(true).0,
         });
         let accepting = shared.clone();
         let accept = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                if accepting.whole.load(SeqCst) {
-                    connections.spawn(pump(stream, accepting.clone()));
+            let mut whole = accepting.whole.subscribe();
+            let mut listener = Some(listener);
+            loop {
+                let Some(open) = &listener else {
+                    whole.wait_for(|whole| *whole).await.unwrap();
+                    listener = Some(TcpListener::bind(("127.0.0.1", port)).await.unwrap());
+                    continue;
+                };
+                tokio::select! {
+                    accepted = open.accept() => match accepted {
+                        Ok((stream, _)) => {
+                            connections.spawn(pump(stream, accepting.clone()));
+                        }
+                        Err(_) => return,
+                    },
+                    _ = whole.wait_for(|whole| !*whole) => listener = None,
                 }
             }
         });
@@ -147,28 +159,27 @@ impl Counter {
         self.shared.connections.load(SeqCst)
     }
 
-    /// Ends every connection, and every later one at once, until [`Self::mend`].
+    /// Ends every connection and refuses others, until [`Self::mend`].
     pub(crate) fn cut(&self) {
-        self.shared.whole.store(false, SeqCst);
-        self.shared.cut.send_replace(());
+        self.shared.whole.send_replace(false);
     }
 
     /// Lets connections through again.
     pub(crate) fn mend(&self) {
-        self.shared.whole.store(true, SeqCst);
+        self.shared.whole.send_replace(true);
     }
 }
 
 async fn pump(near: TcpStream, shared: Arc<Shared>) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", shared.target)).await else { return };
     shared.connections.fetch_add(1, SeqCst);
-    let mut cut = shared.cut.subscribe();
+    let mut whole = shared.whole.subscribe();
     let (near_read, mut near_write) = near.into_split();
     let (mut far_read, far_write) = far.into_split();
     tokio::select! {
         () = count(near_read, far_write, &shared) => {}
         _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
-        _ = cut.changed() => {}
+        _ = whole.wait_for(|whole| !*whole) => {}
     }
 }
 

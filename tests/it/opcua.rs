@@ -138,7 +138,7 @@ async fn asyncua_is_identified_browsed_and_judged() {
     let ramp = named("Ramp").unwrap_or_else(|| panic!("{browse}"));
     assert_eq!(ramp["node_class"], "Variable");
     assert_eq!((&ramp["parent"], &ramp["depth"]), (&json!("ns=2;s=Sim"), &json!(1)));
-    assert_eq!(nodes.iter().filter(|n| n["parent"] == "ns=2;s=Sim").count(), 123);
+    assert_eq!(nodes.iter().filter(|n| n["parent"] == "ns=2;s=Sim").count(), 124);
 
     let alarms = client.call("opcua_read_alarms", json!({"node_id": "ns=2;s=Sim"})).await.good();
     let active = alarms["active_alarms"].as_array().unwrap();

@@ -23,7 +23,8 @@ impl Source {
     /// Gives what stands before the unit tests at the foot of the file; nothing of a file that
     /// is built for tests alone.
     fn product(&self, only_tests: &[String]) -> &str {
-        match self.text.find("#[cfg(test)]\nmod tests {") {
+        let feet = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(super) mod tests {"];
+        match feet.iter().find_map(|foot| self.text.find(foot)) {
             _ if only_tests.iter().any(|path| self.path.starts_with(path)) => "",
             Some(foot) => &self.text[..foot],
             None => &self.text,

@@ -81,7 +81,7 @@ impl Watch {
         let about = About::Endpoint(name.clone());
         let recent = self.losses.get(name).filter(|loss| now.millis_since(loss.at) < LOSS_MS);
         let Some(loss) = recent else { return book.absent(Verdict::QueueFull, &about, now) };
-        let summary = format!("{} samples were lost in queues on the way in", loss.samples);
+        let summary = format!("{} samples were lost on the way in", loss.samples);
         let seen = Seen {
             severity: Severity::Medium,
             next: format!("otctl endpoint status {name}"),

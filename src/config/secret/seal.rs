@@ -208,7 +208,7 @@ impl Sealed {
 /// Writes a changed file with its sum made right again, as a forger would.
 #[cfg(test)]
 pub(super) fn forged(file: &serde_json::Value) -> String {
-    let mut file: Sealed = serde_json::from_value(file.clone()).unwrap();
+    let mut file: Sealed = serde_json::from_value(file.clone()).expect("a sealed file");
     file.check = file.sum();
     file.text()
 }

@@ -20,6 +20,9 @@ const FULL: [f64; 11] = [
 /// Numbers that tell a counter from something else.
 const NUMBERS_MIN: usize = 30;
 
+/// The share of what it showed that a counter may show after it was set back.
+const RESIDUE: f64 = 0.1;
+
 /// The detector.
 pub(super) const COUNTER: Detector = Detector {
     name: "counter",
@@ -43,9 +46,11 @@ fn judge(subject: &Subject<'_>, steps: f64) -> Judgement {
     let step = pairs().map(|(a, b)| b - a).fold(0.0_f64, f64::max);
     let overflows =
         |from: f64| FULL.iter().any(|full| from <= *full && *full - from < steps * step);
+    // Whoever sets a counter back begins near nothing: a level that dips is no counter.
+    let begins_anew = |from: f64, to: f64| to < from && to <= (from * RESIDUE).max(steps * step);
     let falls: Vec<usize> = pairs()
         .enumerate()
-        .filter(|(_, (a, b))| *b < *a && !overflows(**a))
+        .filter(|(_, (a, b))| begins_anew(**a, **b) && !overflows(**a))
         .map(|(at, _)| at + 1)
         .collect();
     let Some(last) = falls.last().copied() else { return Judgement::Nothing };
@@ -87,6 +92,9 @@ mod tests {
         let mut full = count(65_535.0 - 7.0 * 39.0 - 2.0, 40);
         full.extend(count(5.0, 20));
         assert_eq!(judged(&COUNTER, &window(&full)), Judgement::Nothing);
+        let mut level = count(12_000.0, 40);
+        level.extend(count(12_200.0, 20));
+        assert_eq!(judged(&COUNTER, &window(&level)), Judgement::Nothing, "it dips");
         assert!(!judged(&COUNTER, &window(&[1.5; 50])).is_evaluated());
     }
 }

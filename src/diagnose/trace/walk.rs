@@ -306,7 +306,7 @@ impl<'a> Walk<'a> {
             (Some(_), Some((at, lost))) => Step::broken(
                 WhyVerdict::QueueFull,
                 Some(at),
-                format!("{lost} samples were lost in queues on the way in, the last just now"),
+                format!("{lost} samples were lost on the way in, the last just now"),
                 "scan less often or fewer tags, or give the device a longer queue",
             ),
             (Some(sample), None) if sample.quality.is_uncertain() => {

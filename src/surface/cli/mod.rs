@@ -13,6 +13,7 @@ mod finding;
 mod import;
 mod init;
 mod keyfile;
+mod names;
 mod new_file;
 mod nouns;
 pub mod otctl;

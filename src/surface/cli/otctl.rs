@@ -12,6 +12,7 @@ use super::certificate::{self, Terminal};
 use super::client::Session;
 use super::discover::{self, Discovery, discover};
 use super::exit::{Exit, Failure, judge};
+use super::names::{Shown, names_of};
 use super::people::{self, Task};
 use super::refused::refused;
 use super::replay;
@@ -124,34 +125,6 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
         root = root.subcommand(noun.hide(is_other));
     }
     root
-}
-
-/// Whether help shows a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    Yes,
-    No,
-}
-
-/// One name of a tool as a command.
-struct Name {
-    noun: &'static str,
-    verb: String,
-    shown: Shown,
-    tool: &'static ToolDef,
-}
-
-/// Gives the commands of a tool: the reference's where it has one, and its own name.
-fn names_of(tool: &'static ToolDef) -> Vec<Name> {
-    let (noun, verb) = tool.name.split_once('_').unwrap_or((tool.name, "run"));
-    let own = (noun, verb.replace('_', "-"));
-    match tool.command {
-        Some([noun, verb]) if (noun, verb) != (own.0, own.1.as_str()) => vec![
-            Name { noun, verb: verb.to_owned(), shown: Shown::Yes, tool },
-            Name { noun: own.0, verb: own.1, shown: Shown::No, tool },
-        ],
-        _ => vec![Name { noun: own.0, verb: own.1, shown: Shown::Yes, tool }],
-    }
 }
 
 fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {

@@ -123,7 +123,8 @@ mod tests {
             "tag": "a/b", "unit": "bar", "limits": {"warn_high": 9.5},
             "points": [
                 {"ts": "2026-06-30T12:00:00Z", "value": 1.5, "quality": "Good"},
-                {"ts": "2026-06-30T12:00:01Z", "value": true, "quality": "UncertainLastUsableValue"},
+                {"ts": "2026-06-30T12:00:01Z", "value": true,
+                    "quality": "UncertainLastUsableValue"},
                 {"ts": "2026-06-30T12:00:02Z", "value": null, "quality": "BadNoCommunication"},
                 {"ts": "never", "value": 1, "quality": "Good"}
             ],

@@ -36,7 +36,8 @@ pub(super) fn command() -> Command {
              first, a column for each signal, and a column `anomaly`; or without that column, \
              beside a JSON file of windows: {\"file.csv\": [[\"from\", \"to\"]]}. Each detector \
              learns from the first rows of a file; each folder is scored with the setting that is \
-             best on the other folders, each file where there is one folder. No collector is asked.",
+             best on the other folders, each file where there is one folder. No collector is \
+             asked.",
         )
         .arg(
             Arg::new("path")

@@ -39,11 +39,13 @@ pub(super) fn input(schema: Schema) -> (String, Arc<JsonObject>) {
 /// Makes the schema of an answer: the result or a failure.
 pub(super) fn output(schema: Schema) -> Arc<JsonObject> {
     let mut result = object(schema.to_value());
-    let required = result.get("required").cloned();
+    let required = result.get("required").and_then(|fields| fields.get(0)).cloned();
     trim_object(&mut result, Side::Output);
-    // Of the answer itself it is said what is always there; below, names are enough.
-    if let Some(required) = required {
-        result.insert("required".to_owned(), required);
+    // Said once, of both.
+    result.remove("type");
+    // One field tells a result from a failure; below the answer itself names are enough.
+    if let Some(first) = required {
+        result.insert("required".to_owned(), json!([first]));
     }
     if let Some(Value::Object(fields)) = result.get_mut("properties") {
         if let Some(provenance) = fields.get_mut("provenance") {
@@ -52,11 +54,7 @@ pub(super) fn output(schema: Schema) -> Arc<JsonObject> {
         }
         fields.values_mut().for_each(keep_names);
     }
-    let failure = json!({
-        "type": "object",
-        "properties": {"error": {"type": "object"}},
-        "required": ["error"]
-    });
+    let failure = json!({"properties": {"error": {"type": "object"}}, "required": ["error"]});
     Arc::new(object(json!({"type": "object", "anyOf": [result, failure]})))
 }
 
@@ -174,7 +172,7 @@ mod tests {
         let result = &schema["anyOf"][0];
         assert_eq!(result["properties"]["title"], json!({"type": "string"}));
         assert_eq!(result["properties"]["count"], json!({"type": "integer"}));
-        assert_eq!(result["required"], json!(["title", "count", "items", "provenance"]));
+        assert_eq!(result["required"], json!(["title"]));
         let item = json!({"type": "object", "properties": {"value": {}}});
         assert_eq!(result["properties"]["items"]["items"], item);
         assert_eq!(result["properties"]["provenance"], json!({"type": "object"}));

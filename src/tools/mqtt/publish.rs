@@ -82,6 +82,12 @@ impl Tool for Publish {
         let target = pick(deps, input.endpoint.as_deref(), "mqtt")?;
         let PublishInput { topic, payload, retain, dry_run, reason, work_order, .. } = input;
         let qos = u8::try_from(input.qos.clamp(0, 2)).unwrap_or_default();
+        // MQTT 3.1.1, 3.3.2.1 and 4.7.3: a message goes to one topic, by its whole name.
+        if topic.is_empty() || topic.len() > TOPIC_MAX || topic.contains(['#', '+', '\0']) {
+            return Err(ToolError::argument(format!(
+                "topic is not the name of one topic: 1 to {TOPIC_MAX} bytes without #, + and NUL"
+            )));
+        }
         let address = publish_ref(&topic, qos, retain);
         let tag = raw_tag(deps, &PROTOCOL, &target.name, unnamed(&target.name, &address))?;
         let value = match tag.data_type {

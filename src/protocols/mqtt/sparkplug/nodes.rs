@@ -308,7 +308,10 @@ impl Node {
             _ => kept,
         };
         if source.take(payload, tags, now) == Taken::WithUnknown {
-            tags.lose(1);
+            // Before its first birth here nothing of it is followed, so that nothing is lost.
+            if source.is_born {
+                tags.lose(1);
+            }
             source.stale(tags, now);
         }
         // A node whose birth was missed says less than there is.
