@@ -1,5 +1,5 @@
 //! The scripted faults, run in simulated time through a cache to the detectors: each is found,
-//! named right, soon enough, and alone; a sound line has no finding.
+//! named right, soon enough, and alone; a sound line has none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,11 +222,11 @@ fn a_stale_good_tag_is_found_in_time() {
     is_found_in_time("stale-good");
 }
 
-/// A day.
-const SOUND_S: i64 = 24 * 3_600;
+/// Six hours: a day takes a debug build more than a minute.
+const SOUND_S: i64 = 6 * 3_600;
 
 #[test]
-fn a_sound_day_has_no_finding() {
+fn a_sound_line_has_no_finding() {
     let mut plant = Plant::new(SEED);
     plant.step(900.0);
     let mut sensors = Rng::new(!SEED);
@@ -239,7 +239,7 @@ fn a_sound_day_has_no_finding() {
         let cells =
             values.into_iter().map(|value| Cell { value, source_ts: at, status: None }).collect();
         collector.take(at, &Frame { cells, ..Frame::default() }, &[]);
-        // Half a window apart nothing in it passes unseen; what ends with a stop of the filler
+        // Half a window apart what stays in it is seen; what ends with a stop of the filler
         // is looked at while that lasts.
         let every = if plant.filler.state == FillerState::Running { 300 } else { 60 };
         if second % every == 0 {
