@@ -249,7 +249,7 @@ fn by_alias(seq: u64, alias: u64, value: u32) -> Vec<u8> {
 fn an_alias_stands_for_what_the_birth_named_and_an_unknown_one_for_nothing() {
     let mut host = Host::following(&[(None, "up")]);
     host.hear("spBv1.0/G/NDATA/E", &by_alias(4, 1, 7)).unwrap();
-    assert_eq!(host.take(), (vec![], 1), "no birth has named it");
+    assert_eq!(host.take(), (vec![], 0), "nothing of it is followed before its first birth");
     assert_eq!(host.nodes.take_wanting().len(), 1);
     host.hear("spBv1.0/G/NBIRTH/E", &born(0, 0)).unwrap();
     host.hear("spBv1.0/G/NDATA/E", &by_alias(1, 1, 7)).unwrap();
