@@ -281,11 +281,9 @@ async fn revert(
     let Some((finding, reads)) = find(deps, &dossier, &before, closing).await else { return };
     let readbacks = reads.iter().filter_map(|v| serde_json::to_value(v).ok()).collect();
     let (state, why) = match finding {
-        Finding::Written => (
-            MocState::Reverted,
-            "the device had another value, so the one before \
-                                                  was written back",
-        ),
+        Finding::Written => {
+            (MocState::Reverted, "the device had another value, so the one before was written back")
+        }
         Finding::Unread => (MocState::Reverting, "it can't be read back now"),
         _ => (MocState::RevertFailed, "the value before could not be written back"),
     };
