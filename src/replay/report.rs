@@ -9,7 +9,7 @@ use super::corpus::Corpus;
 use super::play::{Played, Train, play};
 use super::score::Score;
 use crate::diagnose::asset::ASSET_USUAL;
-use crate::diagnose::trained::TRAINED;
+use crate::diagnose::trained::usual;
 
 /// Settings whose F1 is this near to the best are as good: the least sensitive of them is taken
 /// (Breiman's rule of one standard error, with a hundredth for the error).
@@ -105,7 +105,10 @@ fn line(detector: &'static str, bound: Option<f64>, settings: &[f64], by: &ByGro
     for group in groups {
         let at = match bound {
             Some(bound_pct) => choose(by, group, bound_pct),
-            None => settings.iter().position(|s| *s == usual(detector)).unwrap_or_default(),
+            None => settings
+                .iter()
+                .position(|s| *s == usual(detector).unwrap_or(ASSET_USUAL))
+                .unwrap_or_default(),
         };
         if let Some(score) = by.get(&at).and_then(|of| of.get(group)) {
             total += score;
@@ -127,11 +130,6 @@ fn line(detector: &'static str, bound: Option<f64>, settings: &[f64], by: &ByGro
         delay_s: total.delay_s(),
         settings: texts.join(" "),
     }
-}
-
-/// Gives the setting that is used where nobody chooses one.
-fn usual(detector: &str) -> f64 {
-    TRAINED.iter().find(|kind| kind.name == detector).map_or(ASSET_USUAL, |kind| kind.usual)
 }
 
 /// Gives the position of the setting that is best on the other groups: of those within the
