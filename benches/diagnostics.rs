@@ -253,6 +253,7 @@ fn alarms() -> bool {
     };
     let events: Vec<AlarmEvent> = (0..100_000).map(event).collect();
     let question = AlarmQuestion {
+        looked_minutes: None,
         window_minutes: None,
         chatter_window_s: 60.0,
         standing_s: 86_400.0,

@@ -38,6 +38,7 @@ mod secrets;
 mod serial;
 mod setup;
 mod tidy;
+mod unasked;
 mod wait;
 mod wire;
 mod writes;
