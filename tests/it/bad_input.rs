@@ -6,6 +6,7 @@ use crate::collector::{Collector, good_tags};
 use crate::device::Device;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
+use crate::wait::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_that_are_unknown_negative_huge_or_of_the_wrong_type_are_refused() {
