@@ -19,6 +19,7 @@ mod demand;
 mod device;
 mod doors;
 mod faults;
+mod finding_commands;
 mod findings;
 mod golden;
 mod home;
