@@ -21,6 +21,10 @@ pub(super) fn autocorrelation(values: &[f64]) -> Vec<f64> {
 
 /// Gives the distances from the mean, in shares of the largest, and the sum of their squares.
 fn centred(values: &[f64]) -> Option<(Vec<f64>, f64)> {
+    let first = values.first()?;
+    if values.iter().all(|v| v == first) {
+        return None;
+    }
     let (mean, _) = crate::diagnose::spread::spread(values.iter().copied());
     let largest = values.iter().map(|v| (v - mean).abs()).fold(0.0, f64::max);
     if largest <= 0.0 || !largest.is_finite() {
