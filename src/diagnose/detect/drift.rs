@@ -63,22 +63,26 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     let Some(own) = Move::of(signal, (begin, start), START_MIN) else {
         return Judgement::NotEvaluated("the signal does not move at the start of the window");
     };
+    let Some(limits) = subject.tag.map(|tag| tag.limits).filter(|l| *l != Limits::default()) else {
+        return Judgement::NotEvaluated("no limits to tell what matters");
+    };
+    let is_slow = own.step_share <= STEP_SHARE_MAX;
+    let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
+    // What does not move needs no neighbours to tell that it does not drift.
+    if own.now.is_finite() && (!is_on || own.pace(&signal.numbers) > PACE_MAX) {
+        return Judgement::Nothing;
+    }
     let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
     let moves: Vec<f64> = moves.map(|neighbour| neighbour.furthest).collect();
     if moves.len() < NEIGHBOURS_MIN {
         return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
     }
-    let Some(limits) = subject.tag.map(|tag| tag.limits).filter(|l| *l != Limits::default()) else {
-        return Judgement::NotEvaluated("no limits to tell what matters");
-    };
     let most = moves.iter().copied().fold(1.0_f64, f64::max);
     let bound = times * (1.0 + most);
     if !own.now.is_finite() || !bound.is_finite() {
         return Judgement::NotEvaluated("numbers too far apart to compare");
     }
-    let is_slow = own.step_share <= STEP_SHARE_MAX;
-    let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
-    if !is_on || own.now.abs() < bound * BACK || own.pace(&signal.numbers) > PACE_MAX {
+    if own.now.abs() < bound * BACK {
         return Judgement::Nothing;
     }
     if own.now.abs() < bound {
