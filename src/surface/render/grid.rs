@@ -41,6 +41,9 @@ impl Grid {
         let Some(columns) = look.columns.filter(|columns| total(&widths) > *columns) else {
             return Some(self.write(&widths, look, &Self::default()));
         };
+        if let Some(widths) = last_narrowed(&widths, columns) {
+            return Some(self.write(&widths, look, &Self::default()));
+        }
         let mut kept: Vec<bool> = widths.iter().map(|width| *width <= NOTE_CHARS_MIN).collect();
         if let Some(key) = kept.first_mut() {
             *key = true;
@@ -115,6 +118,14 @@ impl Grid {
         }
         probe.column_max_content_widths()
     }
+}
+
+/// Narrows the last column alone, where the others leave it enough: its text goes on under itself.
+fn last_narrowed(widths: &[u16], columns: u16) -> Option<Vec<u16>> {
+    let (last, others) = widths.split_last()?;
+    let room = columns.checked_sub(total(others) + PADDING)?;
+    let is_short = others.iter().all(|width| *width <= NOTE_CHARS_MIN);
+    (is_short && (NOTE_CHARS_MIN..*last).contains(&room)).then(|| [others, &[room]].concat())
 }
 
 /// Writes names and values below each other; long values wrap beside their name.
@@ -236,6 +247,16 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");
         assert_eq!(lines.join(" ").matches("word").count(), 12);
         assert_eq!(grid(rows).lines(Look::PLAIN).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_long_last_column_goes_on_under_itself() {
+        let long = "word ".repeat(12);
+        let lines = grid(&[&["1", "x", long.trim()], &["2", "y", "w"]]).lines(look(56)).unwrap();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[1].starts_with(" 1  x  word word"), "{lines:?}");
+        assert!(lines[2].starts_with("       word"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 56), "{lines:?}");
     }
 
     #[test]
