@@ -279,6 +279,7 @@ fn tree(devices: &[ModelDevice], root: &str, depth: u8) -> Vec<BrowseNode> {
 fn node(id: &str, name: &str, class: &str, parent: &str, depth: u8) -> BrowseNode {
     BrowseNode {
         node_id: id.into(),
+        address: None,
         browse_name: name.into(),
         node_class: class.into(),
         parent: parent.into(),
