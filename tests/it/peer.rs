@@ -142,6 +142,17 @@ pub(crate) fn mtconnect_agent() -> Peer {
     })
 }
 
+/// The same agent with the standard's sequence numbers, OUT_OF_RANGE and streams over its buffer
+/// of so many observations.
+pub(crate) fn mtconnect_stream(buffer: u32) -> Peer {
+    Peer::on_free_port("mtconnect-stream", |port| {
+        let mut words = vec!["env".to_owned(), format!("BUFFER_SIZE={buffer}")];
+        words.extend(python("mtc", "mtc_pyagent.py"));
+        words.extend([port.to_string(), "--stream".to_owned()]);
+        words
+    })
+}
+
 /// asyncua at `/tree`, with the nodes of a plan as `opcua_tree_server.py` reads it.
 pub(crate) fn opcua_tree(plan: &serde_json::Value) -> Peer {
     let file = tempfile::NamedTempFile::new().unwrap();

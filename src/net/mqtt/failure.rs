@@ -37,6 +37,9 @@ pub enum MqttError {
     /// The broker refused a message.
     #[error("the broker refuses the message: {0}")]
     Publish(&'static str),
+    /// The broker does not know what became of a message.
+    #[error("the broker lost a message: {0}")]
+    Unsure(&'static str),
 }
 
 impl MqttError {

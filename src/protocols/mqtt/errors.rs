@@ -43,6 +43,12 @@ pub(super) fn of_session(error: &MqttError) -> DriverError {
             let error = DriverError::new(ErrorKind::DeviceFault, error.to_string());
             return error.reacting(Reaction::FailTag).hint("check the broker's access list");
         }
+        MqttError::Unsure(_) => {
+            let error = DriverError::new(ErrorKind::Protocol, error.to_string());
+            return error
+                .reacting(Reaction::FailTag)
+                .hint("read back what the message was to change; it is not sent again");
+        }
     };
     DriverError::new(kind, error.to_string()).hint(hint)
 }

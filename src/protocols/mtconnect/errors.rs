@@ -124,6 +124,12 @@ pub(super) fn restarted(url: &str) -> DriverError {
         .hint("nothing need be done; what it had not sent before is lost, and counted")
 }
 
+/// An agent that streamed and no longer does, or the other way round.
+pub(super) fn changed(url: &str) -> DriverError {
+    about(url, ErrorKind::LinkLost, "it no longer gives its observations the way it did")
+        .hint("nothing need be done: the session begins anew")
+}
+
 /// Nothing is open.
 pub(super) fn closed() -> DriverError {
     DriverError::new(ErrorKind::Closed, "the session is closed")

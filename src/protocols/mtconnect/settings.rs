@@ -22,7 +22,7 @@ const TIMEOUTS_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 pub(super) enum Way {
     /// By a stream, where the agent has one.
     Auto,
-    /// By asking for the present state at each scan.
+    /// By asking at each scan for what has changed.
     Never,
 }
 

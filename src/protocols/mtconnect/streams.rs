@@ -146,6 +146,41 @@ pub(super) fn read<'d>(
     Ok(header)
 }
 
+/// What a document covers of the agent's sequence.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) header: Header,
+    /// The sequence numbers of its observations, in rising order.
+    pub(super) numbers: Vec<u64>,
+    pub(super) observations: usize,
+}
+
+impl Survey {
+    /// Reads only header and sequence numbers.
+    pub(super) fn read(document: &str) -> Result<Self, Fault> {
+        let (mut numbers, mut observations) = (Vec::new(), 0);
+        let header = read(document, |_, seen| {
+            observations += 1;
+            numbers.extend(seen.sequence);
+        })?;
+        numbers.sort_unstable();
+        Ok(Self { header, numbers, observations })
+    }
+
+    /// Gives the number that follows the newest observation: the header's, or one more than the
+    /// greatest where an agent's header has none.
+    pub(super) fn next(&self) -> Option<u64> {
+        let after = || self.numbers.last().map(|newest| newest.saturating_add(1));
+        self.header.next.or_else(after)
+    }
+
+    /// Gives the numbers from one on.
+    pub(super) fn since(&self, sequence: u64) -> &[u64] {
+        let at = self.numbers.partition_point(|number| *number < sequence);
+        self.numbers.get(at..).unwrap_or_default()
+    }
+}
+
 /// Reads one observation; `None` for an element that is none.
 fn observation<'d>(
     walker: &mut Walker<'d>,
