@@ -13,7 +13,7 @@ use super::deps::{Deps, Inner};
 use super::directory::Directory;
 use super::doors::ServeDoors;
 use super::endpoints::EndpointsArgs;
-use super::findings::FindingsArgs;
+use super::findings::{FindingsArgs, FindingsFace};
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
 use super::writes::{Cause, Desk};
@@ -136,6 +136,8 @@ impl Collector {
             historian.report.lock().quarantined = Some(bad.display().to_string());
         }
         let desk = desk(&setup, &ledger)?;
+        let findings = Arc::<FindingsFace>::default();
+        findings.restore(&ledger, clock::now())?;
         let deps = Deps::new(Inner {
             cache: TagCache::new(CacheLimits::default()),
             store: Arc::new(opened.store),
@@ -143,7 +145,7 @@ impl Collector {
             desk,
             directory: Arc::new(Directory::default()),
             historian,
-            findings: Arc::default(),
+            findings,
             config: parking_lot::RwLock::new(Arc::new(loaded)),
             breaker: Breaker::default(),
             started: clock::now(),

@@ -1,11 +1,26 @@
 //! The name index: names are resolved once, to a number.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::TagCache;
-use crate::model::{Tag, TagId};
+use crate::model::{Tag, TagId, UnitId};
 
-pub(super) type Sorted = Arc<[(TagId, Arc<Tag>)]>;
+/// The definitions sorted by name, and where in them each asset's stand.
+pub(super) struct Sorted {
+    list: Arc<[(TagId, Arc<Tag>)]>,
+    assets: HashMap<Asset, Vec<usize>>,
+}
+
+/// What belongs together: an area, or a unit of an endpoint where a tag names no area.
+type Asset = (Arc<str>, Option<UnitId>);
+
+fn asset(tag: &Tag) -> Asset {
+    match tag.area.is_empty() {
+        true => (Arc::clone(&tag.endpoint), Some(tag.unit)),
+        false => (Arc::clone(&tag.area), None),
+    }
+}
 
 impl TagCache {
     /// Adds the definition of a tag, or replaces it. Its samples stay.
@@ -50,15 +65,35 @@ impl TagCache {
     /// Gives every definition, sorted by name.
     #[must_use]
     pub fn tags(&self) -> Vec<(TagId, Arc<Tag>)> {
+        self.sorted(|sorted| sorted.list.to_vec())
+    }
+
+    /// Gives at most so many other tags of the same asset, sorted by name: of the same area, or
+    /// of the same unit of the endpoint where the tag names none.
+    #[must_use]
+    pub fn beside(&self, id: TagId, most: usize) -> Vec<(TagId, Arc<Tag>)> {
+        let Some(own) = self.tag(id) else { return Vec::new() };
+        self.sorted(|sorted| {
+            let places = sorted.assets.get(&asset(&own)).map_or(&[][..], Vec::as_slice);
+            let all = places.iter().filter_map(|place| sorted.list.get(*place));
+            all.filter(|(other, _)| *other != id).take(most).cloned().collect()
+        })
+    }
+
+    /// Looks at the sorted definitions; the first look after a change sorts them.
+    fn sorted<T>(&self, look: impl FnOnce(&Sorted) -> T) -> T {
         let mut sorted = self.sorted.lock();
-        let list = sorted.get_or_insert_with(|| {
+        look(sorted.get_or_insert_with(|| {
             let ids: Vec<TagId> = self.names.iter().map(|entry| *entry.value()).collect();
             let mut list: Vec<_> =
                 ids.into_iter().filter_map(|id| Some((id, self.tag(id)?))).collect();
             list.sort_unstable_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-            list.into()
-        });
-        list.to_vec()
+            let mut assets: HashMap<Asset, Vec<usize>> = HashMap::new();
+            for (place, (_, tag)) in list.iter().enumerate() {
+                assets.entry(asset(tag)).or_default().push(place);
+            }
+            Sorted { list: list.into(), assets }
+        }))
     }
 }
 
@@ -125,5 +160,29 @@ mod tests {
             assert!(since.samples.is_empty() && since.lost == 0 && !since.other_run);
         }
         assert_eq!(cache.resolve("nothing"), None);
+    }
+
+    #[test]
+    fn beside_a_tag_stand_those_of_its_asset() {
+        let cache = TagCache::new(CacheLimits::default());
+        let of = |n: u32, name: &str, area: &str, unit: u8| {
+            let tag = Tag { area: area.into(), unit: UnitId(unit), ..Tag::new(name, "plc", "x") };
+            cache.define(TagId(n), Arc::new(tag));
+        };
+        of(0, "e", "", 1);
+        of(1, "d", "", 1);
+        of(2, "c", "", 2);
+        of(3, "b", "mixing", 1);
+        of(4, "a", "mixing", 2);
+        of(5, "f", "", 1);
+        let beside = |n, most| {
+            let found = cache.beside(TagId(n), most).into_iter();
+            found.map(|(id, _)| id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(beside(0, 9), [1, 5]);
+        assert_eq!(beside(0, 1), [1]);
+        assert_eq!((beside(2, 9), beside(3, 9), beside(9, 9)), (vec![], vec![4], vec![]));
+        cache.retire(TagId(1));
+        assert_eq!(beside(0, 9), [5]);
     }
 }

@@ -1,7 +1,7 @@
 //! Scripted faults: what goes wrong on purpose, when, and what should be found.
 
 use super::frame::Frame;
-use super::points::{self, PREFIX};
+use super::points::{self, PREFIX, Sensor};
 use crate::diagnose::Verdict;
 use crate::model::{Timestamp, Value};
 
@@ -202,6 +202,8 @@ struct Chosen {
     fault: &'static Fault,
     /// Where its tag stands in a frame.
     index: usize,
+    /// What measures it.
+    sensor: Sensor,
     /// What the frame showed when the fault began.
     held: Option<(Value, Timestamp)>,
 }
@@ -211,8 +213,8 @@ impl Injector {
     pub(crate) fn new(faults: &[&'static Fault]) -> Self {
         let place = |fault: &'static Fault| {
             let name = fault.tag.strip_prefix(PREFIX)?;
-            let index = points::all().position(|point| point.name == name)?;
-            Some(Chosen { fault, index, held: None })
+            let (index, point) = points::all().enumerate().find(|(_, point)| point.name == name)?;
+            Some(Chosen { fault, index, sensor: point.sensor, held: None })
         };
         Self { chosen: faults.iter().filter_map(|fault| place(fault)).collect() }
     }
@@ -241,7 +243,8 @@ impl Injector {
                 }
                 Effect::Drift { per_s, offset_max } => {
                     if let Value::F64(x) = cell.value {
-                        cell.value = Value::F64(x + (per_s * running_s).min(offset_max));
+                        let drifted = x + (per_s * running_s).min(offset_max);
+                        cell.value = Value::F64(chosen.sensor.cut(drifted));
                     }
                 }
                 Effect::Dead { unit } => frame.dead_unit = Some(unit),

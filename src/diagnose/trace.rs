@@ -42,6 +42,26 @@ pub enum TraceHop {
     Sink,
 }
 
+impl TraceHop {
+    /// Gives its word.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoint",
+            Self::Name => "name",
+            Self::Connection => "connection",
+            Self::Login => "login",
+            Self::Item => "item",
+            Self::Answer => "answer",
+            Self::Decode => "decode",
+            Self::Scale => "scale",
+            Self::Deadband => "deadband",
+            Self::Cache => "cache",
+            Self::Store => "store",
+            Self::Sink => "sink",
+        }
+    }
+}
+
 /// How a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

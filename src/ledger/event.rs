@@ -57,6 +57,8 @@ pub enum What {
     PolicyChanged,
     /// A certificate was trusted or rejected.
     CertificateChanged,
+    /// A finding was laid aside for a while.
+    FindingShelved,
     /// Writes were frozen.
     WritesFrozen,
     /// Writes were allowed again.

@@ -9,7 +9,7 @@ use super::corpus::Corpus;
 use super::play::{Played, Train, play};
 use super::score::Score;
 use crate::diagnose::asset::ASSET_USUAL;
-use crate::diagnose::trained::TRAINED;
+use crate::diagnose::trained::usual;
 
 /// Settings whose F1 is this near to the best are as good: the least sensitive of them is taken
 /// (Breiman's rule of one standard error, with a hundredth for the error).
@@ -48,7 +48,7 @@ pub struct Report {
     pub rows: u64,
     /// A line per detector and bound.
     pub detectors: Vec<Line>,
-    /// Files that were left out, and why.
+    /// Files that were left out, and detectors that learnt nothing from any, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }
@@ -64,6 +64,7 @@ pub fn report(corpus: &Corpus, train: Train, only: Option<&str>, bounds_pct: &[f
     let mut settings: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     let mut left_out: Vec<String> =
         corpus.left_out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let mut untaught: BTreeMap<&'static str, &'static str> = BTreeMap::new();
     let mut rows = 0;
     for file in &corpus.files {
         let played = play(file, train, only);
@@ -71,8 +72,10 @@ pub fn report(corpus: &Corpus, train: Train, only: Option<&str>, bounds_pct: &[f
             left_out.push(format!("{}: no rows after the training", file.name));
         }
         rows += played.first().map_or(0, |p| judged(&p.score));
-        for Played { detector, setting, score, .. } in played {
-            if !order.contains(&detector) {
+        for Played { detector, setting, score, why_not } in played {
+            if let Some(why) = why_not {
+                untaught.entry(detector).or_insert(why);
+            } else if !order.contains(&detector) {
                 order.push(detector);
             }
             let known = settings.entry(detector).or_default();
@@ -84,6 +87,9 @@ pub fn report(corpus: &Corpus, train: Train, only: Option<&str>, bounds_pct: &[f
             *of.entry(file.group.clone()).or_default() += &score;
         }
     }
+    // One that learnt nothing anywhere was never wrong, and has no score.
+    let none = untaught.iter().filter(|(detector, _)| !order.contains(detector));
+    left_out.extend(none.map(|(detector, why)| format!("{detector}: {why}")));
     let lines = order.iter().flat_map(|detector| {
         let known = settings.get(detector).map(Vec::as_slice).unwrap_or_default();
         let of = scores.get(detector);
@@ -105,7 +111,10 @@ fn line(detector: &'static str, bound: Option<f64>, settings: &[f64], by: &ByGro
     for group in groups {
         let at = match bound {
             Some(bound_pct) => choose(by, group, bound_pct),
-            None => settings.iter().position(|s| *s == usual(detector)).unwrap_or_default(),
+            None => settings
+                .iter()
+                .position(|s| *s == usual(detector).unwrap_or(ASSET_USUAL))
+                .unwrap_or_default(),
         };
         if let Some(score) = by.get(&at).and_then(|of| of.get(group)) {
             total += score;
@@ -127,11 +136,6 @@ fn line(detector: &'static str, bound: Option<f64>, settings: &[f64], by: &ByGro
         delay_s: total.delay_s(),
         settings: texts.join(" "),
     }
-}
-
-/// Gives the setting that is used where nobody chooses one.
-fn usual(detector: &str) -> f64 {
-    TRAINED.iter().find(|kind| kind.name == detector).map_or(ASSET_USUAL, |kind| kind.usual)
 }
 
 /// Gives the position of the setting that is best on the other groups: of those within the

@@ -6,6 +6,7 @@ use crate::collector::{Collector, good_tags};
 use crate::device::Device;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
+use crate::wait::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_that_are_unknown_negative_huge_or_of_the_wrong_type_are_refused() {
@@ -61,6 +62,42 @@ async fn an_endpoint_may_be_left_out_only_where_one_speaks_the_protocol() {
     assert_eq!(answer.code(), "ambiguous_endpoint");
     let text = answer.value.to_string();
     assert!(text.contains("\"a\"") || text.contains("a, b"), "the names are listed: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_million_given_samples_are_refused_and_many_are_judged_by_the_first() {
+    let collector = Collector::start("").await;
+    let client = collector.agent().await;
+    for (tool, list) in [
+        ("historian_health", "\"series\""),
+        ("alarm_bad_actors", "\"events\""),
+        ("tag_health", "\"tags\""),
+    ] {
+        let head = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":\"tools/call\",\"params\":\
+             {{\"name\":\"{tool}\",\"arguments\":{{{list}:["
+        );
+        let line = format!("{head}{}1]}}}}}}", "1,".repeat(10_000_000));
+        client.line(line.as_bytes()).await.unwrap();
+        let refused =
+            eventually(&format!("{tool} is refused"), async || client.other.lock().unwrap().pop())
+                .await;
+        assert_eq!(refused["error"]["code"], -32600, "{refused}");
+    }
+    let file = collector.home().join("many.json");
+    std::fs::write(&file, format!("[{}1]", "1,".repeat(10_000_000))).unwrap();
+    let said = collector.otctl(&["diag", "historian", "--input", file.to_str().unwrap()]).await;
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("give a part of it"), "{text}");
+    // What a line holds is looked at as far as the reference does, and the answer says so.
+    let many: Vec<u32> = (0..200_000).collect();
+    let many = client.call("historian_health", json!({"series": many})).await.good();
+    assert_eq!(many["samples"].as_u64().unwrap() + left(&many), 200_000, "{many}");
+    assert!(left(&many) > 0, "{many}");
+}
+
+fn left(answer: &Value) -> u64 {
+    answer["samples_not_looked_at"].as_u64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,6 +223,56 @@ async fn a_dead_endpoint_is_one_finding_that_ends_with_it_and_its_subscribers_he
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shelf_and_the_beginning_of_what_lasts_outlive_a_kill() {
+    let server = peer::pymodbus();
+    let line = Counter::before(server.port, Framing::Modbus).await;
+    let endpoint = Endpoint::modbus("plc", line.port).tag("t", "holding:9", "");
+    let mut collector = Collector::start(&plant(&[endpoint])).await;
+    let client = collector.agent().await;
+    good_tags(&client, &["t"]).await;
+    eventually("history is on the disk", async || {
+        let why = why(&client, "t").await;
+        (why["hops"][10]["state"] == "ok").then_some(())
+    })
+    .await;
+    line.cut();
+    let before = open(&client, 1).await[0].clone();
+    let reason = "the line is being moved";
+    let ask = json!({"id": before["id"], "for": "8h", "reason": reason});
+    collector.operator().await.call("finding_shelve", ask).await.good();
+
+    collector.kill_and_restart().await;
+    let client = collector.agent().await;
+    let after = eventually("the finding is open again, and shelved", async || {
+        let list = client.call("finding_list", json!({"state": "shelved"})).await.good();
+        list["findings"].get(0).cloned()
+    })
+    .await;
+    assert_eq!((&after["verdict"], &after["endpoint"]), (&before["verdict"], &before["endpoint"]));
+    let since = |finding: &Value| -> jiff::Timestamp {
+        finding["since"].as_str().unwrap().parse().unwrap()
+    };
+    let apart = since(&after).duration_since(since(&before));
+    assert!(apart.abs() <= jiff::SignedDuration::from_secs(2), "{before}, then {after}");
+    assert_eq!(open(&client, 0).await, Vec::<Value>::new());
+    let shown = client.call("finding_show", json!({"id": "plc"})).await.good();
+    assert_eq!(shown["shelved_because"], reason, "{shown}");
+    let operator = collector.operator().await;
+    let records = operator.call("audit_tail", json!({})).await.good();
+    let is_it = |record: &&Value| record["what"] == "finding_shelved";
+    let record = records["records"].as_array().unwrap().iter().find(is_it);
+    assert_eq!(record.unwrap()["detail"]["reason"], reason, "{records}");
+
+    line.mend();
+    eventually("the finding is closed", async || {
+        let list = client.call("finding_list", json!({"state": "shelved"})).await.good();
+        (list["total"] == 0).then_some(())
+    })
+    .await;
+    good_tags(&client, &["t"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn why_tells_units_addresses_and_certificates_of_real_servers_apart() {
     let (modbus, opcua) = (peer::pymodbus(), peer::asyncua());
     let slow = peer::modbus_serial();

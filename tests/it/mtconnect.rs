@@ -89,7 +89,8 @@ async fn an_agent_that_others_wrote_is_read_by_every_tool_it_has() {
     assert_eq!(held["provenance"]["source"], "cache", "what is scanned is not asked again");
     let oee = client.call("mtconnect_oee_snapshot", json!({})).await.good();
     assert!(["running", "available_idle"].contains(&oee["verdict"].as_str().unwrap()), "{oee}");
-    assert_eq!(oee["device"], "CNC1");
+    assert_eq!((&oee["device"], &oee["provenance"]["source"]), (&json!("CNC1"), &json!("cache")));
+    assert_eq!(oee["provenance"]["device_requests"], 0, "{oee}");
     let sample = client.call("mtconnect_sample", json!({"count": 5})).await.good();
     assert!(sample["observation_count"].as_u64().unwrap() > 0, "{sample}");
     // This agent has no assets: it answers with something else, which is no list of them.

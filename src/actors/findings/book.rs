@@ -87,6 +87,24 @@ pub struct Open {
     absent_since: Option<Timestamp>,
 }
 
+#[cfg(test)]
+impl Open {
+    /// Makes one that was opened at the beginning of time.
+    pub(super) fn testing(verdict: Verdict, about: About, seen: Seen) -> Self {
+        let opened = Timestamp::default();
+        Self {
+            id: id(verdict, &about, opened),
+            verdict,
+            about,
+            opened,
+            seen,
+            is_suppressed: false,
+            last_seen: opened,
+            absent_since: None,
+        }
+    }
+}
+
 /// What became of a finding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Turn {
@@ -146,6 +164,11 @@ impl Book {
         };
         self.turns.push(Turn::Opened(opened.clone()));
         self.open.insert(key, opened);
+    }
+
+    /// Tells whether a finding of this is open.
+    pub(super) fn is_open(&self, verdict: Verdict, about: &About) -> bool {
+        self.open.contains_key(&(verdict, about.clone()))
     }
 
     /// Notes that something was looked for and is not wrong.

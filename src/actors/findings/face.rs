@@ -6,13 +6,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use super::book::{About, Book, Open};
+use super::book::{Book, Open};
+use super::shelf::{Shelf, Shelves};
+use crate::diagnose::Skew;
 use crate::diagnose::alarms::AlarmDesk;
-use crate::diagnose::{Skew, Verdict};
+use crate::ledger::{Ledger, LedgerError};
 use crate::model::{EndpointName, Timestamp};
-
-/// Findings shelved at once.
-const SHELVES_MAX: usize = 1000;
 
 /// Samples that were lost somewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,22 +50,11 @@ pub struct Round {
     pub ended: Timestamp,
 }
 
-/// A finding that operators have laid aside for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shelf {
-    /// Until when.
-    pub until: Timestamp,
-    /// Why.
-    pub reason: String,
-    /// The user who did it.
-    pub uid: u32,
-}
-
 /// The face.
 #[derive(Default)]
 pub struct FindingsFace {
     published: RwLock<Arc<Published>>,
-    shelves: Mutex<HashMap<(Verdict, About), Shelf>>,
+    pub(super) shelves: Shelves,
     /// The book itself, which outlives a panic of its keeper.
     pub(super) book: Mutex<Book>,
     /// The alarms' states and journal.
@@ -90,29 +78,26 @@ impl FindingsFace {
     /// Gives how long a finding is still shelved, and why.
     #[must_use]
     pub fn shelf(&self, open: &Open, now: Timestamp) -> Option<Shelf> {
-        let shelves = self.shelves.lock();
-        let shelf = shelves.get(&(open.verdict, open.about.clone()))?;
-        (shelf.until > now).then(|| shelf.clone())
+        self.shelves.of(open, now)
     }
 
-    /// Shelves a finding; `false` where too many are.
-    #[must_use]
-    pub fn shelve(&self, open: &Open, shelf: Shelf, now: Timestamp) -> bool {
-        let mut shelves = self.shelves.lock();
-        shelves.retain(|_, shelf| shelf.until > now);
-        if shelves.len() >= SHELVES_MAX {
-            return false;
-        }
-        shelves.insert((open.verdict, open.about.clone()), shelf);
-        drop(shelves);
+    /// Takes in the shelves of the run before.
+    ///
+    /// # Errors
+    /// The ledger can't be read.
+    pub(crate) fn restore(&self, ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
+        self.shelves.restore(ledger, now)
+    }
+
+    /// Tells whoever listens that something has changed.
+    pub(super) fn tell(&self) {
         self.turned.send_modify(|turn| *turn += 1);
-        true
     }
 
     pub(super) fn publish(&self, published: Published, has_turned: bool) {
         *self.published.write() = Arc::new(published);
         if has_turned {
-            self.turned.send_modify(|turn| *turn += 1);
+            self.tell();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::book::{About, Book, Seen};
 use super::face::Loss;
+use super::tags::WINDOW;
 use super::watch::Watch;
 use crate::actors::Link;
 use crate::actors::observed::{Fault, LinkReport};
@@ -14,6 +15,8 @@ use crate::model::{EndpointName, LinkState, TagId, Timestamp, UnitId};
 
 /// A loss is news for so long.
 const LOSS_MS: i64 = 60_000;
+/// Tags whose history says when an endpoint was last well.
+const TAGS_ASKED: usize = 16;
 /// What just came up again is not judged by the gap it had.
 const SETTLE_MS: i64 = 10_000;
 
@@ -51,7 +54,7 @@ impl Watch {
         let mut book = face.book.lock();
         for link in self.args.directory.links() {
             let report = link.report();
-            let down = down(&link, &report, &mut book, now);
+            let down = self.down(&link, &report, &mut book, now);
             let dead = if down { BTreeSet::new() } else { units(&link, &report, &mut book, now) };
             self.losses(&link, &report, &mut book, now);
             self.clock(&link, &mut book, now);
@@ -69,6 +72,51 @@ impl Watch {
         }
         self.store(&mut book, now);
         all
+    }
+
+    /// Judges the connection as a whole, and tells whether it is down.
+    fn down(&self, link: &Link, report: &LinkReport, book: &mut Book, now: Timestamp) -> bool {
+        let about = About::Endpoint(link.name().clone());
+        let verdicts = [Verdict::EndpointDown, Verdict::CertificateRejected];
+        // Where nothing is scanned, a failed call is the caller's to hear of.
+        let fault = present_fault(report).filter(|_| !link.spec.tags.is_empty());
+        let Some(fault) = fault else {
+            // While it connects nothing is known.
+            if report.state != LinkState::Connecting {
+                verdicts.iter().for_each(|verdict| book.absent(*verdict, &about, now));
+            }
+            return false;
+        };
+        let (verdict, other) = match fault.error.kind {
+            ErrorKind::CertificateRejected => (Verdict::CertificateRejected, Verdict::EndpointDown),
+            _ => (Verdict::EndpointDown, Verdict::CertificateRejected),
+        };
+        let is_cert = verdict == Verdict::CertificateRejected;
+        // An open finding knows its beginning.
+        let before = || (!book.is_open(verdict, &about)).then(|| self.last_good(link)).flatten();
+        let since = report.last_good.or_else(before);
+        let since = since.unwrap_or(report.since.min(fault.at));
+        let mut seen = of_endpoint(link, since, fault.error.with_hint());
+        seen.suppresses = link.spec.tags.len();
+        if is_cert {
+            "otctl cert list".clone_into(&mut seen.next);
+        }
+        book.absent(other, &about, now);
+        book.found(verdict, about, seen, now);
+        true
+    }
+
+    /// Gives when the last Good sample of an endpoint came: what was not up in this run was in
+    /// the run before, whose history is still there.
+    fn last_good(&self, link: &Link) -> Option<Timestamp> {
+        let cache = &self.args.cache;
+        let last_of = |id: TagId| {
+            let window = cache.window_last(id, WINDOW);
+            let mut newest = window.received.iter().zip(&window.qualities).rev();
+            newest.find(|(_, quality)| quality.is_good()).map(|(at, _)| *at)
+        };
+        let tags = link.spec.tags.iter().take(TAGS_ASKED);
+        tags.filter_map(|tag| last_of(cache.resolve(&tag.name)?)).max()
     }
 
     fn losses(&mut self, link: &Link, report: &LinkReport, book: &mut Book, now: Timestamp) {
@@ -145,35 +193,6 @@ fn of_endpoint(link: &Link, since: Timestamp, summary: String) -> Seen {
         suppresses: 0,
         next: format!("otctl endpoint status {}", link.name()),
     }
-}
-
-/// Judges the connection as a whole, and tells whether it is down.
-fn down(link: &Link, report: &LinkReport, book: &mut Book, now: Timestamp) -> bool {
-    let about = About::Endpoint(link.name().clone());
-    let verdicts = [Verdict::EndpointDown, Verdict::CertificateRejected];
-    // Where nothing is scanned, a failed call is the caller's to hear of.
-    let fault = present_fault(report).filter(|_| !link.spec.tags.is_empty());
-    let Some(fault) = fault else {
-        // While it connects nothing is known.
-        if report.state != LinkState::Connecting {
-            verdicts.iter().for_each(|verdict| book.absent(*verdict, &about, now));
-        }
-        return false;
-    };
-    let (verdict, other) = match fault.error.kind {
-        ErrorKind::CertificateRejected => (Verdict::CertificateRejected, Verdict::EndpointDown),
-        _ => (Verdict::EndpointDown, Verdict::CertificateRejected),
-    };
-    let is_cert = verdict == Verdict::CertificateRejected;
-    let since = report.last_good.unwrap_or(report.since.min(fault.at));
-    let mut seen = of_endpoint(link, since, fault.error.with_hint());
-    seen.suppresses = link.spec.tags.len();
-    if is_cert {
-        "otctl cert list".clone_into(&mut seen.next);
-    }
-    book.absent(other, &about, now);
-    book.found(verdict, about, seen, now);
-    true
 }
 
 /// Judges the units behind a connection, and gives the dead ones.

@@ -5,6 +5,7 @@ mod alarms;
 mod book;
 mod face;
 mod links;
+mod shelf;
 mod tags;
 mod watch;
 
@@ -15,8 +16,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
 pub use book::{About, Judged, OPEN_MAX, Open, Seen, Turn};
-pub use face::{FindingsFace, Loss, Published, Round, Shelf};
+pub use face::{FindingsFace, Loss, Published, Round};
 pub(crate) use links::present_fault;
+pub use shelf::{Shelf, ShelveError};
 pub(crate) use tags::{WINDOW, confirmed, is_silence, neighbours_of};
 pub(crate) use watch::FindingsArgs;
 use watch::Watch;

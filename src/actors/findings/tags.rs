@@ -137,13 +137,8 @@ fn groups(tags: Vec<(TagId, Arc<Tag>)>) -> Vec<Group> {
 }
 
 /// Gives the tags that judge with this one.
-pub(crate) fn neighbours_of(cache: &TagCache, id: TagId, tag: &Tag) -> Vec<(TagId, Arc<Tag>)> {
-    let is_beside = |other: &Tag| match tag.area.is_empty() {
-        true => other.area.is_empty() && other.endpoint == tag.endpoint && other.unit == tag.unit,
-        false => other.area == tag.area,
-    };
-    let all = cache.tags().into_iter();
-    all.filter(|(other, tag)| *other != id && is_beside(tag)).take(NEIGHBOURS_MAX).collect()
+pub(crate) fn neighbours_of(cache: &TagCache, id: TagId) -> Vec<(TagId, Arc<Tag>)> {
+    cache.beside(id, NEIGHBOURS_MAX)
 }
 
 /// Judges whether the device has such an item; `true` where it has not.

@@ -253,14 +253,18 @@ impl Sensor {
     }
 
     fn show(self, x: f64, rng: &mut Rng) -> f64 {
-        let noisy = if self.noise > 0.0 { x + self.noise * rng.gauss() } else { x };
+        self.cut(if self.noise > 0.0 { x + self.noise * rng.gauss() } else { x })
+    }
+
+    /// Cuts a value to the resolution.
+    pub(super) fn cut(self, x: f64) -> f64 {
         if self.resolution > 0.0 {
             // Dividing by a whole number of steps shows 58.3, not 58.300000000000004.
             let steps = (1.0 / self.resolution).round();
             // Adding zero turns -0.0 into 0.0.
-            (noisy * steps).round() / steps + 0.0
+            (x * steps).round() / steps + 0.0
         } else {
-            noisy
+            x
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::model::Timestamp;
 pub const EVENTS_MAX: usize = 5000;
 /// A span below a minute has no rate: it is not extrapolated to an hour.
 const SPAN_MIN_S: f64 = 60.0;
+/// Whoever has looked for less than the ten minutes of a flood knows no rate (EEMUA 191).
+const LOOKED_MIN: f64 = 10.0;
 /// Up to this window a caller who names it wants the mean: beyond, a mean hides floods.
 const AVERAGED_MAX_MIN: f64 = 60.0;
 /// The sources that make this share are the bad actors (Pareto).
@@ -33,6 +35,8 @@ const PAIRS_MAX: usize = 10;
 pub struct AlarmQuestion {
     /// The time it covers; by its own times where not given.
     pub window_minutes: Option<f64>,
+    /// How long somebody has looked for events, where that is known: silence counts, too.
+    pub looked_minutes: Option<f64>,
     /// Three activations within this chatter.
     pub chatter_window_s: f64,
     /// Active for longer is standing.
@@ -355,7 +359,10 @@ impl Rate {
         let given = question.window_minutes.filter(|minutes| *minutes > 0.0);
         // Ten within seconds are a flood by themselves, so their rate is no extrapolation.
         let by_span = span_s.filter(|s| *s >= SPAN_MIN_S || (is_crowded && *s > 0.0));
-        let minutes = given.or(by_span.map(|s| s / 60.0));
+        let minutes = given.or(match question.looked_minutes {
+            Some(looked) => Some(looked).filter(|looked| *looked >= LOOKED_MIN),
+            None => by_span.map(|s| s / 60.0),
+        });
         #[allow(clippy::cast_precision_loss, reason = "counts of a log, far below 2^53")]
         let per_hour = minutes.map(|minutes| round(log.count as f64 / (minutes / 60.0), 2));
         let is_averaged = given.is_some_and(|minutes| minutes <= AVERAGED_MAX_MIN);
@@ -372,6 +379,9 @@ impl Rate {
             per_hour,
             verdict,
             why_not: match span_s {
+                _ if question.looked_minutes.is_some() => {
+                    "alarms have been watched for less than ten minutes"
+                }
                 None => "no event has a time that can be read, and no window was given",
                 Some(_) => "the events span less than a minute",
             },
@@ -394,6 +404,7 @@ mod tests {
             .collect();
         let question = AlarmQuestion {
             window_minutes,
+            looked_minutes: None,
             chatter_window_s: 60.0,
             standing_s: 86_400.0,
             top_n: 10,

@@ -3,7 +3,8 @@
 //!
 //! One signal alone can't tell a drifting sensor from a process that moves. So the move must be
 //! many times what any neighbour made of its own spread, and it must lead out of the limits that
-//! people have set.
+//! people have set. And it must be slow: a drift hides in the noise from one value to the next,
+//! where a tank that fills shows in each pair of values.
 
 use super::signal::Kind;
 use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
@@ -25,6 +26,10 @@ const SLACK: f64 = 1.0;
 const INTERVAL: f64 = 12.0;
 /// No more of the move may come in one step.
 const STEP_SHARE_MAX: f64 = 0.5;
+/// Noises of one value that it may move, on the mean, from one value to the next.
+const PACE_MAX: f64 = 1.0;
+/// What went beyond the bound is not over before it is back by this share of it.
+const BACK: f64 = 0.5;
 /// Where the slope at the start foresees this share of the move, the start is no rest to leave.
 const FORESEEN_MAX: f64 = 0.5;
 /// Values averaged to see where a signal stands now.
@@ -71,9 +76,13 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     if !own.now.is_finite() || !bound.is_finite() {
         return Judgement::NotEvaluated("numbers too far apart to compare");
     }
-    let is_slow = own.step_share <= STEP_SHARE_MAX;
-    if own.sum < INTERVAL || own.now.abs() < bound || !is_slow || !own.leads_out(&limits, len) {
+    let is_slow = own.step_share <= STEP_SHARE_MAX && own.pace <= PACE_MAX;
+    let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
+    if !is_on || own.now.abs() < bound * BACK {
         return Judgement::Nothing;
+    }
+    if own.now.abs() < bound {
+        return Judgement::NotEvaluated("it has moved, and its neighbours nearly as much");
     }
     if own.foreseen >= FORESEEN_MAX {
         return Judgement::NotEvaluated("it was on its way when the window began");
@@ -107,6 +116,8 @@ struct Move {
     since: usize,
     /// The largest step's share of the move.
     step_share: f64,
+    /// Noises of one value that it moved from one value to the next, on the mean.
+    pace: f64,
     /// The share of the move that its slope at the start foresaw.
     foreseen: f64,
     /// Where it stood at the start, and stands now.
@@ -141,13 +152,17 @@ impl Move {
         work.extend_from_slice(newest);
         let level = median(work)?;
         let away = level - centre;
+        let since = if above > below { above_at } else { below_at };
+        let moving = signal.numbers.len().saturating_sub(since).max(1);
+        let noise = noise(rest, work).max(least_step(&signal.numbers)?);
         let steps = rest.iter().zip(rest.iter().skip(NOW / 2));
         let step = steps.map(|(a, b)| (b - a).abs()).fold(0.0_f64, f64::max);
         Some(Self {
             now: away / sigma,
             furthest,
             sum: above.max(below),
-            since: if above > below { above_at } else { below_at },
+            since,
+            pace: pace(away, moving, noise),
             step_share: if away == 0.0 { 1.0 } else { step / away.abs() },
             foreseen: foreseen(base, away, rest.len(), work),
             levels: (centre, level),
@@ -181,6 +196,22 @@ fn foreseen(start: &[f64], away: f64, values: usize, work: &mut Vec<f64>) -> f64
     let (Some(from), Some(to)) = (middle(earlier), middle(later)) else { return 0.0 };
     let per_value = (to - from) * 2.0 / start.len().max(1) as f64;
     if away == 0.0 { 0.0 } else { per_value * values as f64 / away }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
+fn pace(away: f64, values: usize, noise: f64) -> f64 {
+    away.abs() / values as f64 / noise
+}
+
+/// Gives the deviation of one value from a line through its two neighbours: no slope is in it.
+fn noise(numbers: &[f64], work: &mut Vec<f64>) -> f64 {
+    work.clear();
+    work.extend(numbers.windows(3).filter_map(|three| match three {
+        [a, b, c] => Some((a + c - 2.0 * b).abs()),
+        _ => None,
+    }));
+    // The second difference of noise has six times its variance.
+    median(work).unwrap_or(0.0) * MAD_TO_SIGMA / 6.0_f64.sqrt()
 }
 
 /// Gives the least step between two values: what a resolution may hide.
@@ -218,10 +249,18 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Drift);
         assert!((100..160).contains(&(finding.since.millis() / 1000)), "{finding:?}");
         let moving = signal(4, 0.05);
-        assert_eq!(judged(&drifting, &[&calm, &moving]), Judgement::Nothing);
+        // Half the bound is no all-clear: what was told before stays.
+        assert!(!judged(&drifting, &[&calm, &moving]).is_evaluated());
         assert_eq!(judged(&calm, &[&other, &other]), Judgement::Nothing);
         let away = signal(5, -0.05);
         assert_eq!(judged(&away, &[&calm, &other]), Judgement::Nothing, "no limit below");
+    }
+
+    #[test]
+    fn a_tank_that_empties_after_a_rest_is_no_drift() {
+        let (calm, other) = (signal(2, 0.0), signal(3, 0.0));
+        let level = signal(6, 2.0);
+        assert_eq!(judged(&level, &[&calm, &other]), Judgement::Nothing);
     }
 
     #[test]

@@ -104,8 +104,12 @@ impl<'a> Walk<'a> {
     /// be said of what lies behind a step that is broken.
     fn take(&mut self, hop: TraceHop, step: impl FnOnce(&TraceFacts<'_>) -> Step) {
         let mut step = step(self.facts);
-        let is_behind = self.broken.is_some() && hop != TraceHop::Store;
-        if is_behind && step.state != HopState::Unused {
+        let before = self.broken.as_ref().filter(|_| hop != TraceHop::Store);
+        if let (Some(broken), false) = (before, step.state == HopState::Unused) {
+            if step.state == HopState::Ok {
+                // What it says of itself holds only where the way to it does.
+                step.detail = format!("not known while the {} is broken", broken.hop.word());
+            }
             step.state = HopState::Unknown;
         }
         if let (None, Some((verdict, hint))) = (&self.broken, step.broken) {

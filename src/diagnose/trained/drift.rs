@@ -1,5 +1,7 @@
 //! A small deviation that lasts: the two-sided cumulative sum (Page 1954).
 
+use super::memory::Memory;
+use super::period::Usual;
 use super::{Trained, checked, is_usable};
 use crate::diagnose::spread::spread;
 
@@ -7,10 +9,13 @@ use crate::diagnose::spread::spread;
 const Z_MAX: f64 = 10.0;
 /// The least decision interval, in deviations.
 const INTERVAL_MIN: f64 = 8.0;
+/// Deviations at which it is told how uncertain the deviation itself is.
+const USUAL_RANGE: f64 = 3.0;
 
 /// Two sums, of what lies above and below.
 #[derive(Debug, Clone)]
 pub struct Drift {
+    usual: Usual,
     mean: f64,
     sigma: f64,
     slack: f64,
@@ -20,17 +25,23 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Learns mean and deviation. `slack` deviations are allowed for good; the decision interval
-    /// is what the sums reached in training itself.
+    /// Learns mean and deviation around what is usual. `slack` deviations are allowed for good;
+    /// the decision interval is what the sums reached in training itself. The deviation of a
+    /// signal that remembers long is uncertain, and taken to be as much greater.
     ///
     /// # Errors
     /// Why nothing can be learnt.
     pub fn learn(values: &[f64], slack: f64) -> Result<Self, &'static str> {
         checked(values)?;
-        let (mean, sigma) = spread(values.iter().copied());
-        let mut drift =
-            Self { mean, sigma, slack, interval: f64::INFINITY, above: 0.0, below: 0.0 };
-        let reached = values.iter().fold(0.0_f64, |most, v| {
+        let (usual, away) = Usual::learn(values);
+        let (mean, seen) = spread(away.iter().copied());
+        if seen <= 0.0 {
+            return Err("the signal never moved in what was to be learnt from");
+        }
+        let sigma = seen * Memory::of(&away).deviations(USUAL_RANGE) / USUAL_RANGE;
+        let interval = f64::INFINITY;
+        let mut drift = Self { usual, mean, sigma, slack, interval, above: 0.0, below: 0.0 };
+        let reached = away.iter().fold(0.0_f64, |most, v| {
             drift.add(*v);
             most.max(drift.above).max(drift.below)
         });
@@ -39,8 +50,8 @@ impl Drift {
     }
 
     /// Adds a value; a sum stops at twice the interval, so that it comes back in time.
-    fn add(&mut self, value: f64) {
-        let z = ((value - self.mean) / self.sigma).clamp(-Z_MAX, Z_MAX);
+    fn add(&mut self, away: f64) {
+        let z = ((away - self.mean) / self.sigma).clamp(-Z_MAX, Z_MAX);
         let most = 2.0 * self.interval;
         self.above = (self.above + z - self.slack).clamp(0.0, most);
         self.below = (self.below - z - self.slack).clamp(0.0, most);
@@ -49,8 +60,9 @@ impl Drift {
 
 impl Trained for Drift {
     fn push(&mut self, value: f64) -> bool {
+        let away = self.usual.away(value);
         if is_usable(value) {
-            self.add(value);
+            self.add(away);
         }
         self.score() > 1.0
     }

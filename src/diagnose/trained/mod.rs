@@ -1,13 +1,16 @@
 //! Detectors of one signal that learn from a healthy stretch and then judge value by value, in
 //! one pass and without a look ahead.
 
+mod any;
 mod drift;
 mod level;
+mod memory;
 mod noise;
 mod period;
 mod spike;
 mod three_sigma;
 
+pub use any::Any;
 pub use drift::Drift;
 pub use level::Level;
 pub use noise::NoiseChange;
@@ -50,7 +53,7 @@ pub const TRAINED: &[TrainedKind] = &[
     TrainedKind {
         name: "level",
         finds: "a mean that has left its usual band",
-        usual: 3.5,
+        usual: 3.0,
         settings: &[2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0],
         learn: |values, k| Ok(Box::new(Level::learn(values, k)?)),
     },
@@ -58,7 +61,7 @@ pub const TRAINED: &[TrainedKind] = &[
         name: "drift",
         finds: "a small deviation that lasts (CUSUM)",
         usual: 2.0,
-        settings: &[1.0, 1.5, 2.0, 3.0],
+        settings: &[1.0, 1.5, 2.0, 3.0, 4.0],
         learn: |values, k| Ok(Box::new(Drift::learn(values, k)?)),
     },
     TrainedKind {
@@ -70,10 +73,17 @@ pub const TRAINED: &[TrainedKind] = &[
     },
     TrainedKind {
         name: "spike",
-        finds: "single values far from their neighbours (Hampel)",
+        finds: "values far from their neighbours that come back (Hampel)",
         usual: 5.0,
         settings: &[4.0, 5.0, 7.0, 10.0],
         learn: |values, k| Ok(Box::new(Spike::learn(values, k)?)),
+    },
+    TrainedKind {
+        name: "any",
+        finds: "what any of the above finds, each with its usual setting times this",
+        usual: 1.0,
+        settings: &[0.8, 1.0, 1.25, 1.5, 2.0],
+        learn: |values, factor| Ok(Box::new(Any::learn(values, factor)?)),
     },
     TrainedKind {
         name: "three-sigma",
@@ -83,6 +93,12 @@ pub const TRAINED: &[TrainedKind] = &[
         learn: |values, k| Ok(Box::new(ThreeSigma::learn(values, k)?)),
     },
 ];
+
+/// Gives the usual setting of a detector.
+#[must_use]
+pub fn usual(detector: &str) -> Option<f64> {
+    TRAINED.iter().find(|kind| kind.name == detector).map(|kind| kind.usual)
+}
 
 /// Checks what is to be learnt from.
 fn checked(values: &[f64]) -> Result<(), &'static str> {

@@ -1,4 +1,5 @@
-//! Single values far from their neighbours: the Hampel identifier (Hampel 1974).
+//! Values far from their neighbours that come back: the Hampel identifier (Hampel 1974), told
+//! once the signal has returned. What stays out is a step, and no spike.
 
 use std::collections::VecDeque;
 
@@ -7,6 +8,10 @@ use crate::diagnose::robust::{MAD_TO_SIGMA, median_and_mad};
 
 /// Neighbours before a value that it is held against.
 const NEIGHBOURS: usize = 15;
+/// Values that a spike has at most.
+const WIDTH_MAX: usize = 3;
+/// A value within this share of the limit is back.
+const BACK: f64 = 0.5;
 
 /// The newest values, and the least spread they are given.
 #[derive(Debug, Clone)]
@@ -15,6 +20,8 @@ pub struct Spike {
     floor: f64,
     k: f64,
     work: Vec<f64>,
+    /// The excursion that is not over: what was usual before, its limit, and its values so far.
+    open: Option<(f64, f64, usize)>,
     score: f64,
 }
 
@@ -33,7 +40,35 @@ impl Spike {
         // are no spike.
         let usual = steps.get(steps.len() * 19 / 20).copied().unwrap_or(0.0);
         let newest = values.iter().rev().take(NEIGHBOURS).rev().copied().collect();
-        Ok(Self { newest, floor: usual / 2.0, k, work: Vec::new(), score: 0.0 })
+        Ok(Self { newest, floor: usual / 2.0, k, work: Vec::new(), open: None, score: 0.0 })
+    }
+
+    /// Tells whether this value ends a spike.
+    fn ends(&mut self, value: f64) -> bool {
+        match &mut self.open {
+            Some((centre, limit, values)) => {
+                let is_back = (value - *centre).abs() <= *limit * BACK;
+                *values += 1;
+                if is_back || *values > WIDTH_MAX {
+                    self.open = None;
+                }
+                is_back
+            }
+            None => {
+                self.begin(value);
+                false
+            }
+        }
+    }
+
+    fn begin(&mut self, value: f64) {
+        let newest = self.newest.make_contiguous();
+        let Some((centre, mad)) = median_and_mad(newest, &mut self.work) else { return };
+        let limit = self.k * (mad * MAD_TO_SIGMA).max(self.floor);
+        self.score = (value - centre).abs() / limit;
+        if self.score > 1.0 {
+            self.open = Some((centre, limit, 1));
+        }
     }
 }
 
@@ -42,19 +77,33 @@ impl Trained for Spike {
         if !is_usable(value) {
             return false;
         }
-        let newest = self.newest.make_contiguous();
-        if let Some((centre, mad)) = median_and_mad(newest, &mut self.work) {
-            let sigma = (mad * MAD_TO_SIGMA).max(self.floor);
-            self.score = (value - centre).abs() / (self.k * sigma);
-        }
+        let ends = self.ends(value);
         self.newest.push_back(value);
         if self.newest.len() > NEIGHBOURS {
             self.newest.pop_front();
         }
-        self.score > 1.0
+        ends
     }
 
     fn score(&self) -> f64 {
         self.score
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::trained::tests::noise;
+
+    #[test]
+    fn what_comes_back_is_a_spike_and_what_stays_is_none() {
+        let mut spike = Spike::learn(&noise(600, 5), 5.0).unwrap();
+        let shown = [0.1, 30.0, -0.2, 0.3, 28.0, 31.0, 0.0, 0.1];
+        assert_eq!(
+            shown.map(|v| spike.push(v)),
+            [false, false, true, false, false, false, true, false]
+        );
+        let step: Vec<f64> = noise(100, 6).iter().map(|v| v + 40.0).collect();
+        assert!(step.iter().all(|v| !spike.push(*v)));
     }
 }

@@ -47,6 +47,9 @@ pub(super) fn list_arguments(command: Command) -> Command {
     )
 }
 
+/// How a finding may stand, in the words of the tool.
+const STATES: [&str; 3] = ["open", "shelved", "suppressed"];
+
 /// Prints what is open, then each change, until interrupted.
 pub(super) async fn watch(
     session: &Session,
@@ -60,14 +63,19 @@ pub(super) async fn watch(
     loop {
         let now = all(session, arguments).await?;
         let opened = now.iter().filter(|(id, _)| !known.contains_key(*id));
-        let gone = known.iter().filter(|(id, _)| !now.contains_key(*id));
+        let gone: Vec<_> = known.iter().filter(|(id, _)| !now.contains_key(*id)).collect();
+        // What left the list may have been laid aside: it is not over.
+        let lasting = if gone.is_empty() { BTreeMap::new() } else { lasting(session).await? };
+        let left = gone.into_iter().map(|(id, one)| match lasting.get(id) {
+            Some(state) => (*state, one),
+            None => ("closed", one),
+        });
         let reader = Reader::here();
         let mut out = io::stdout().lock();
-        let changes =
-            opened.map(|(_, one)| ("open", one)).chain(gone.map(|(_, one)| ("closed", one)));
+        let changes = opened.map(|(_, one)| (None, one)).chain(left.map(|(s, one)| (Some(s), one)));
         for (state, finding) in changes {
             let mut finding = finding.clone();
-            if let Some(fields) = finding.as_object_mut() {
+            if let (Some(state), Some(fields)) = (state, finding.as_object_mut()) {
                 fields.insert("state".into(), json!(state));
             }
             writeln!(out, "{}", line(&finding, output, &reader)).map_err(closed)?;
@@ -77,6 +85,17 @@ pub(super) async fn watch(
         known = now;
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// Gives how each finding stands that is not over.
+async fn lasting(session: &Session) -> Result<BTreeMap<String, &'static str>, Failure> {
+    let mut lasting = BTreeMap::new();
+    for state in STATES {
+        let mut arguments = Map::new();
+        arguments.insert("state".into(), json!(state));
+        lasting.extend(all(session, &arguments).await?.into_keys().map(|id| (id, state)));
+    }
+    Ok(lasting)
 }
 
 /// Gives all findings of the list, page by page, by their names.

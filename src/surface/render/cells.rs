@@ -95,6 +95,7 @@ const TIMES: &[&str] = &[
     "after",
     "first",
     "last",
+    "last_good",
     "started",
     "expires",
     "not_before",

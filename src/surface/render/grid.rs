@@ -41,6 +41,9 @@ impl Grid {
         let Some(columns) = look.columns.filter(|columns| total(&widths) > *columns) else {
             return Some(self.write(&widths, look, &Self::default()));
         };
+        if let Some(widths) = last_narrowed(&widths, columns) {
+            return Some(self.write(&widths, look, &Self::default()));
+        }
         let mut kept: Vec<bool> = widths.iter().map(|width| *width <= NOTE_CHARS_MIN).collect();
         if let Some(key) = kept.first_mut() {
             *key = true;
@@ -117,6 +120,14 @@ impl Grid {
     }
 }
 
+/// Narrows the last column alone, where the others leave it enough: its text goes on under itself.
+fn last_narrowed(widths: &[u16], columns: u16) -> Option<Vec<u16>> {
+    let (last, others) = widths.split_last()?;
+    let room = columns.checked_sub(total(others) + PADDING)?;
+    let is_short = others.iter().all(|width| *width <= NOTE_CHARS_MIN);
+    (is_short && (NOTE_CHARS_MIN..*last).contains(&room)).then(|| [others, &[room]].concat())
+}
+
 /// Writes names and values below each other; long values wrap beside their name.
 pub(super) fn pairs(rows: &[Vec<Slot>], look: Look) -> Vec<String> {
     let grid = Grid { heads: Vec::new(), rows: rows.to_vec() };
@@ -170,7 +181,10 @@ fn broken(text: &str, width: u16) -> String {
         // A space may stand at the very edge: it is not written.
         let edge = rest.get(end..).is_some_and(|after| after.starts_with(' '));
         let line = rest.get(..end).unwrap_or_default();
-        let at = if edge { end } else { line.rfind(BREAKS).map_or(end, |at| at + 1) };
+        // Between words where that leaves half a line: a number or a name stays whole.
+        let word = line.rfind(' ').filter(|at| *at >= line.len() / 2);
+        let may = word.or_else(|| line.rfind(BREAKS));
+        let at = if edge { end } else { may.map_or(end, |at| at + 1) };
         let (line, after) = rest.split_at(at);
         lines.push_str(line.trim_end());
         lines.push('\n');
@@ -236,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn a_long_last_column_goes_on_under_itself() {
+        let long = "word ".repeat(12);
+        let lines = grid(&[&["1", "x", long.trim()], &["2", "y", "w"]]).lines(look(56)).unwrap();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[1].starts_with(" 1  x  word word"), "{lines:?}");
+        assert!(lines[2].starts_with("       word"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 56), "{lines:?}");
+    }
+
+    #[test]
     fn texts_with_breaks_give_way_first_then_the_last_columns() {
         let word = "x".repeat(30);
         assert_eq!(grid(&[&[&word, &word]]).fitted(60), None);
@@ -252,6 +276,7 @@ mod tests {
     fn texts_break_where_they_may_and_lose_nothing_but_spaces() {
         assert_eq!(broken("site/line1/filler/speed", 20), "site/line1/filler/\nspeed");
         assert_eq!(broken("a word or two", 6), "a word\nor two");
+        assert_eq!(broken("the bound is 3.0206", 16), "the bound is\n3.0206");
         assert_eq!(broken("hold_temperature", 8), "hold_\ntemperat\nure");
         assert_eq!(broken("", 5), "");
     }

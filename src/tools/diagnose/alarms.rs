@@ -97,6 +97,7 @@ impl Tool for BadActors {
         }
         let question = AlarmQuestion {
             window_minutes: window,
+            looked_minutes: None,
             chatter_window_s: input.chatter_window_s,
             standing_s: input.standing_s,
             top_n: usize::try_from(input.top_n).unwrap_or(1).clamp(1, TOP_MAX),
@@ -123,8 +124,8 @@ impl Tool for BadActors {
         provenance.truncated = own.truncated;
         // The cache knows how long it has looked: its silence is evidence, too.
         #[allow(clippy::cast_precision_loss, reason = "minutes of a shift")]
-        let looked = age.map(|ms| ms as f64 / 60_000.0).filter(|minutes| *minutes >= 1.0);
-        let question = AlarmQuestion { window_minutes: window.or(looked), ..question };
+        let looked_minutes = age.map(|ms| ms as f64 / 60_000.0);
+        let question = AlarmQuestion { looked_minutes, ..question };
         let found = analyse(&own.events, &question);
         Ok(AlarmsOutput { log: Log::Cache, found, provenance: Some(provenance) })
     }

@@ -12,7 +12,7 @@ use crate::diagnose::{Given, SeriesHealth, series_health};
 use crate::model::{EndpointName, TagName};
 use crate::tools::provenance::Provenance;
 use crate::tools::tag::{Span, recorded, resolve};
-use crate::tools::{Call, Tool, ToolError};
+use crate::tools::{Call, Code, Tool, ToolError};
 
 /// Judges a recorded series: quality, gaps, flatline. A given one, or a tag's own history.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
@@ -83,6 +83,11 @@ impl Tool for Historian {
                 let (id, tag) = resolve(deps, name)?;
                 let span = Span::parse(&input.since, None)?;
                 let found = recorded(deps, id, span).await?;
+                if found.window.is_empty() {
+                    let text = format!("nothing of {} was recorded since then", tag.name);
+                    let hint = format!("see otctl why {}, or go further back", tag.name);
+                    return Err(ToolError::new(Code::NotFound, text, hint));
+                }
                 let health = judge(&Given::of_window(&found.window))?;
                 let first = found.window.received.first();
                 let age = first.map(|first| clock::now().millis_since(*first));

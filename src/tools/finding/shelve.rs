@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{FindingAnswer, State, answer, find};
-use crate::actors::{Deps, Shelf};
+use crate::actors::{Deps, Shelf, ShelveError};
 use crate::clock;
 use crate::model::{Timestamp, sanitize};
 use crate::tools::tag::span_ms;
@@ -60,12 +60,24 @@ impl Tool for Shelve {
         let now = clock::now();
         let until = now.plus_millis(span_ms);
         let shelf = Shelf { until, reason: reason.clone(), uid: call.principal.uid };
-        if !deps.findings.shelve(&open, shelf, now) {
-            let hint = "wait until some come back, or mend what they tell of";
-            return Err(ToolError::new(Code::Busy, "too many findings are shelved", hint));
-        }
+        deps.shelve(&open, shelf, &call.principal, now).await.map_err(refused)?;
         let (uid, until_text) = (call.principal.uid, until.to_rfc3339_millis());
         tracing::info!(finding = %open.id, uid, until = %until_text, "shelved: {reason}");
         Ok(ShelveOutput { shelved: answer(&open, State::Shelved, 0), until, reason })
+    }
+}
+
+fn refused(error: ShelveError) -> ToolError {
+    let message = error.to_string();
+    match error {
+        ShelveError::Full => {
+            let hint = "wait until some come back, or mend what they tell of";
+            ToolError::new(Code::Busy, message, hint)
+        }
+        ShelveError::Audit(_) => {
+            let hint =
+                "it is not laid aside, as nobody could tell who did: see the collector's log";
+            ToolError::new(Code::Storage, message, hint)
+        }
     }
 }

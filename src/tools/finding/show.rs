@@ -96,7 +96,7 @@ fn again(deps: &Deps, open: &Open, id: TagId, judged: Judged) -> (Option<Replay>
         return (None, shown);
     }
     let signal = Signal::of(&window);
-    let beside: Vec<Signal> = neighbours_of(&deps.cache, id, &tag)
+    let beside: Vec<Signal> = neighbours_of(&deps.cache, id)
         .into_iter()
         .map(|(other, _)| {
             Signal::of(&deps.cache.window(other, judged.first, just_after(judged.now)))

@@ -172,7 +172,7 @@ fn stopped(
     now: Timestamp,
 ) -> Option<TraceStop> {
     let signal = Signal::of(window);
-    let beside: Vec<Signal> = neighbours_of(&deps.cache, id, tag)
+    let beside: Vec<Signal> = neighbours_of(&deps.cache, id)
         .into_iter()
         .map(|(other, _)| Signal::of(&deps.cache.window_last(other, WINDOW)))
         .collect();

@@ -69,6 +69,7 @@ fn alarm_bad_actors_answers_every_vector() {
         let events: Vec<_> = list(&input["events"]).iter().filter_map(AlarmEvent::read).collect();
         let top_n = input["top_n"].as_i64().unwrap_or(10);
         let question = AlarmQuestion {
+            looked_minutes: None,
             window_minutes: input["window_minutes"].as_f64(),
             chatter_window_s: input["chatter_window_s"].as_f64().unwrap_or(60.0),
             standing_s: input["standing_s"].as_f64().unwrap_or(86_400.0),

@@ -1,0 +1,40 @@
+//! Any of the detectors of one signal: what is raised for a tag that all of them look at.
+
+use super::{Drift, Level, NoiseChange, Spike, Trained, checked};
+
+/// The detectors, each with its usual setting times a factor.
+pub struct Any(Vec<Box<dyn Trained>>);
+
+impl Any {
+    /// Learns with all detectors; one that learns nothing is left out.
+    ///
+    /// # Errors
+    /// Why none could learn.
+    pub fn learn(values: &[f64], factor: f64) -> Result<Self, &'static str> {
+        checked(values)?;
+        let of = |name: &str| factor * super::usual(name).unwrap_or(1.0);
+        let boxed = |learnt| -> Box<dyn Trained> { learnt };
+        let all: [Option<Box<dyn Trained>>; 4] = [
+            Level::learn(values, of("level")).ok().map(|d| boxed(Box::new(d))),
+            Drift::learn(values, of("drift")).ok().map(|d| boxed(Box::new(d))),
+            NoiseChange::learn(values, of("noise")).ok().map(|d| boxed(Box::new(d))),
+            Spike::learn(values, of("spike")).ok().map(|d| boxed(Box::new(d))),
+        ];
+        let learnt: Vec<_> = all.into_iter().flatten().collect();
+        if learnt.is_empty() {
+            return Err("no detector learns anything from these values");
+        }
+        Ok(Self(learnt))
+    }
+}
+
+impl Trained for Any {
+    fn push(&mut self, value: f64) -> bool {
+        // Each must see each value.
+        self.0.iter_mut().fold(false, |so_far, detector| detector.push(value) || so_far)
+    }
+
+    fn score(&self) -> f64 {
+        self.0.iter().map(|detector| detector.score()).fold(0.0, f64::max)
+    }
+}
