@@ -4,7 +4,6 @@
 
 mod both;
 mod failure;
-pub mod tls;
 mod v3;
 mod v5;
 

@@ -2,7 +2,7 @@
 
 use crate::driver::{DriverError, ErrorKind, Reaction};
 use crate::net::mqtt::MqttError;
-use crate::net::mqtt::tls::TlsError;
+use crate::net::tls::TlsError;
 
 /// Turns a session's failure into what the poller and the reader understand.
 pub(super) fn of_session(error: &MqttError) -> DriverError {

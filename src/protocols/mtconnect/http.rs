@@ -11,6 +11,7 @@ use super::multipart;
 use super::settings::AgentSettings;
 use super::xml::{AgentError, Fault, Walker};
 use crate::driver::{DriverError, ErrorKind, Toll};
+use crate::net::tls::{self, TlsFiles};
 
 /// A document of 100 000 observations has 12 MB; four such machines on one agent are the most
 /// that is taken at once, unpacked.
@@ -85,6 +86,17 @@ impl Agent {
             .http1_only()
             .connect_timeout(CONNECT_MAX)
             .pool_max_idle_per_host(2);
+        let client = match &settings.ca_file {
+            None => client,
+            Some(path) => {
+                let files = TlsFiles { ca_file: Some(path.clone()), client: None };
+                let config = tls::config(&files).map_err(|error| {
+                    DriverError::new(ErrorKind::Settings, error.to_string())
+                        .hint("give a file in PEM form that the collector's user may read")
+                })?;
+                client.tls_backend_preconfigured((*config).clone())
+            }
+        };
         let client = client.build().map_err(|_| {
             DriverError::new(ErrorKind::Settings, "this machine's certificates can't be read")
                 .hint("install the system's certificate authorities (ca-certificates)")
