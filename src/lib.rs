@@ -13,13 +13,14 @@
 //! | F3 | `actors`, `demo`, `replay` |
 //! | F2 | `protocols`, `cache`, `store`, `diagnose`, `config`, `govern`, `ledger` |
 //! | F1.5 | `driver` |
-//! | F1 | `gate`, `clock`, `net`, `plan` |
+//! | F1 | `gate`, `clock`, `net`, `plan`, `dbfile` |
 //! | F0 | `model` |
 
 pub mod actors;
 pub mod cache;
 pub mod clock;
 pub mod config;
+mod dbfile;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod diagnose;

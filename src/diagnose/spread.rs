@@ -78,6 +78,6 @@ mod tests {
         assert!(!is_flat(-1.7e308, 1.7e308, 1e-9));
         assert_eq!(round(1e308, 6), 1e308);
         let run: Vec<f64> = (0..21).map(f64::from).collect();
-        assert_eq!(dot(&run, &run[1..]), (0..20).map(|n| f64::from(n * (n + 1))).sum());
+        assert_eq!(dot(&run, &run[1..]), (0..20).map(|n| f64::from(n * (n + 1))).sum::<f64>());
     }
 }

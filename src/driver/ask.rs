@@ -102,6 +102,8 @@ pub struct NodeReading {
 pub struct BrowseNode {
     /// Its id.
     pub node_id: Arc<str>,
+    /// What a configuration should call it, where its id does not outlast a change of the server.
+    pub address: Option<Arc<str>>,
     /// Its name without the namespace. Untrusted text.
     pub browse_name: Arc<str>,
     /// Such as `Object` or `Variable`.

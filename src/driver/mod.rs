@@ -61,11 +61,28 @@ pub enum Cadence {
         /// From the start of one scan to the start of the next.
         scan_ms: u32,
     },
+    /// The poller asks that often for what has changed since, and takes each change in its
+    /// order: what has not come has not changed.
+    Followed {
+        /// From the start of one scan to the start of the next.
+        scan_ms: u32,
+    },
     /// The device sends each change; `wake` says when something has come, and as long as the
     /// session lives silence says that nothing has changed.
     Pushed,
     /// As `Pushed`, by senders that send when they like: silence says nothing.
     Published,
+}
+
+impl Cadence {
+    /// Gives how often the poller asks; `None` where the device sends.
+    #[must_use]
+    pub fn scan_ms(self) -> Option<u32> {
+        match self {
+            Self::Polled { scan_ms } | Self::Followed { scan_ms } => Some(scan_ms),
+            Self::Pushed | Self::Published => None,
+        }
+    }
 }
 
 /// Tags of one unit that come in together.

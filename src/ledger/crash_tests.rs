@@ -6,127 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redb::{Database, StorageBackend};
+use redb::Database;
 
 use super::checkpoint::Outside;
 use super::error::LedgerError;
 use super::event::{Document, Entry, Event, What};
 use super::file::{AuditFile, Writer};
 use super::{open, verify};
-
-/// What the disk has of the writes since the last sync when the power is back.
-#[derive(Debug, Clone, Copy)]
-enum Kept {
-    /// All: only the process died.
-    All,
-    /// None.
-    Synced,
-    /// Every other one, in no order.
-    Torn,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Length(usize),
-}
-
-#[derive(Debug, Default)]
-struct Disk {
-    synced: Vec<u8>,
-    /// Writes and changes of length since the last sync.
-    pending: Vec<Change>,
-    now: Vec<u8>,
-    left: Option<u64>,
-    death: Option<io::ErrorKind>,
-    operations: u64,
-}
-
-fn apply(image: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Length(len) => image.resize(*len, 0),
-        Change::Write(offset, data) => {
-            let end = offset + data.len();
-            if image.len() < end {
-                image.resize(end, 0);
-            }
-            image[*offset..end].copy_from_slice(data);
-        }
-    }
-}
-
-impl Disk {
-    fn with(image: Vec<u8>, left: Option<u64>) -> Arc<Mutex<Self>> {
-        let disk = Self { synced: image.clone(), now: image, left, ..Self::default() };
-        Arc::new(Mutex::new(disk))
-    }
-
-    fn spend(&mut self) -> io::Result<()> {
-        self.operations += 1;
-        match &mut self.left {
-            Some(0) => Err(self.death.unwrap_or(io::ErrorKind::Other).into()),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn change(&mut self, change: Change) -> io::Result<()> {
-        self.spend()?;
-        apply(&mut self.now, &change);
-        self.pending.push(change);
-        Ok(())
-    }
-
-    fn image(&self, kept: Kept) -> Vec<u8> {
-        let mut image = self.synced.clone();
-        let every = match kept {
-            Kept::All => 1,
-            Kept::Synced => return image,
-            Kept::Torn => 2,
-        };
-        for change in self.pending.iter().skip(every - 1).step_by(every) {
-            apply(&mut image, change);
-        }
-        image
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Dying(Arc<Mutex<Disk>>);
-
-impl StorageBackend for Dying {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().now.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.0.lock();
-        let offset = usize::try_from(offset).unwrap();
-        let from = disk.now.get(offset..offset + out.len());
-        out.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.lock().change(Change::Length(usize::try_from(len).unwrap()))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.spend()?;
-        disk.synced = disk.now.clone();
-        disk.pending.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        self.0.lock().change(Change::Write(offset, data.to_vec()))
-    }
-}
+use crate::dbfile::dying::{Disk, Dying, Kept};
 
 fn start(disk: &Arc<Mutex<Disk>>) -> Result<Writer, LedgerError> {
     let db = Database::builder().create_with_backend(Dying(Arc::clone(disk)))?;

@@ -1,7 +1,6 @@
 //! What can go wrong with the audit file, in words an operator can act on.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::dbfile::FileError;
 
 /// A record could not be made durable, or the ledger can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,48 +53,18 @@ impl LedgerError {
     }
 }
 
-impl From<io::Error> for LedgerError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
-            // The library gives the first for a file that is no database, the second where one
-            // ends too early.
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Self::Damaged(error.to_string())
-            }
-            _ => Self::Io(error.to_string()),
+impl<E> From<E> for LedgerError
+where
+    FileError: From<E>,
+{
+    fn from(error: E) -> Self {
+        match FileError::from(error) {
+            FileError::AlreadyOpen => Self::AlreadyOpen,
+            FileError::Full => Self::Full,
+            FileError::Denied => Self::Denied,
+            FileError::Io(what) => Self::Io(what),
+            FileError::Damaged(what) => Self::Damaged(what),
+            FileError::Newer(format) => Self::Newer(format),
         }
     }
-}
-
-impl From<redb::Error> for LedgerError {
-    fn from(error: redb::Error) -> Self {
-        match error {
-            redb::Error::DatabaseAlreadyOpen => Self::AlreadyOpen,
-            redb::Error::Io(error) => error.into(),
-            redb::Error::PreviousIo | redb::Error::DatabaseClosed => Self::Io(error.to_string()),
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-macro_rules! from_parts {
-    ($($part:ident),+) => {$(
-        impl From<redb::$part> for LedgerError {
-            fn from(error: redb::$part) -> Self {
-                redb::Error::from(error).into()
-            }
-        }
-    )+};
-}
-from_parts!(DatabaseError, TransactionError, TableError, StorageError, CommitError);
-
-/// Runs work on the database; where damage makes the library panic, that is an error too.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-    // What a panic leaves half done is never used again: the caller drops the database.
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(LedgerError::Damaged("its structure is broken".to_owned())))
 }

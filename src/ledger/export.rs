@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use super::Ledger;
 use super::chain::{self, Head};
 use super::checkpoint::Checkpoint;
-use super::error::{self, LedgerError};
+use super::error::LedgerError;
 use super::event::{Document, Entry, Event, Seq, What, Who};
 use super::file::{Base, DOCUMENTS, RECORDS, View, Writer, length, put_base};
-use super::open::{NO_FOLLOW, sync_directory};
+use crate::dbfile::{self, NO_FOLLOW, sync_directory};
 use crate::model::hex;
 
 /// The document that remembers what was exported last.
@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     fn write_export(&self) -> Result<Exported, LedgerError> {
-        let seal = error::guarded(|| self.point(true))?;
+        let seal = dbfile::guarded(|| self.point(true))?;
         let view = self.file.view();
         let folder = self.dir.join("export");
         match DirBuilder::new().mode(0o700).create(&folder) {
@@ -85,7 +85,7 @@ impl Ledger {
         options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NO_FOLLOW);
         let out =
             Digesting { file: BufWriter::new(options.open(&path)?), sha: Sha256::new(), bytes: 0 };
-        let mut exported = error::guarded(|| write_records(&view, &seal, out))?;
+        let mut exported = dbfile::guarded(|| write_records(&view, &seal, out))?;
         sync_directory(&path)?;
         exported.file = path.display().to_string();
         Ok(exported)

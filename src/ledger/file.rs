@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 
 use super::chain::{self, ChainId, Head};
 use super::checkpoint::{Checkpoint, Outside};
-use super::error::{LedgerError, guarded};
+use super::error::LedgerError;
 use super::event::{Entry, Seq};
 use super::open::{self, OpenReport};
+use crate::dbfile::{self, guarded};
 use crate::model::{Timestamp, hex};
 
 /// Number -> hash and body.
@@ -138,7 +139,7 @@ impl AuditFile {
         work: impl FnOnce(&mut Writer) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut writer = self.writer.lock();
-        let done = guarded(|| {
+        let done: Result<_, LedgerError> = guarded(|| {
             let done = work(&mut writer)?;
             let view = writer.view()?;
             Ok((done, view))
@@ -242,14 +243,14 @@ impl Writer {
     fn reopen(&mut self, outside: &Outside, now: Timestamp) -> Result<OpenReport, LedgerError> {
         let path = self.path.clone().ok_or_else(closed)?;
         // While the disk is full, the old handle at least serves readers.
-        if self.full && free_bytes(&path)? < REOPEN_FREE_BYTES_MIN {
+        if self.full && dbfile::free_bytes(&path)? < REOPEN_FREE_BYTES_MIN {
             return Err(LedgerError::Full);
         }
         // The lock goes with the old handle.
         self.db = None;
         self.failed = true;
         if self.distrusted {
-            let aside = open::set_aside(&path, now)?;
+            let aside = dbfile::set_aside(&path, now)?;
             self.distrusted = false;
             let (writer, mut report) = open::begin_anew(&path, now, &aside)?;
             report.quarantined = Some(aside);
@@ -389,11 +390,6 @@ impl View {
 
 pub(super) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-fn free_bytes(path: &Path) -> Result<u64, LedgerError> {
-    let disk = rustix::fs::statvfs(path).map_err(std::io::Error::from)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn closed() -> LedgerError {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::checkpoint::Checkpoint;
-use super::error::{self, LedgerError};
+use super::error::LedgerError;
 use super::event::{Entry, Event, Seq, What};
 use super::file::Writer;
 use super::outlet;
@@ -14,6 +14,7 @@ use super::queue::Batch;
 use super::report::OutletReport;
 use super::{CHECKPOINTS, COMMIT_EVERY, Ledger, Pointed};
 use crate::clock;
+use crate::dbfile;
 
 /// The pause before a failed file is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -205,7 +206,7 @@ impl Ledger {
     fn attempt(&self, batch: &Batch) -> Result<Seq, (LedgerError, bool)> {
         if self.file.is_failed() {
             let outside = self.outside();
-            let found = error::guarded(|| self.file.reopen(&outside, clock::now()));
+            let found = dbfile::guarded(|| self.file.reopen(&outside, clock::now()));
             let found = found.map_err(|error| (error, false))?;
             self.note_opened(&found);
             self.queue.lock().settle_doubt(found.was_stored);

@@ -11,7 +11,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use zeroize::Zeroizing;
 
 use super::error::LedgerError;
-use super::open::{NO_FOLLOW, sync_directory};
+use crate::dbfile::{NO_FOLLOW, sync_directory};
 use crate::model::{hex, unhex};
 
 /// The key that signs checkpoints, seals and exports.

@@ -62,6 +62,7 @@ pub use tail::{Tail, Wanted};
 pub use verify::Verified;
 
 use crate::clock;
+use crate::dbfile;
 use crate::model::Timestamp;
 use checkpoint::Outside;
 use event::Entry;
@@ -141,7 +142,7 @@ impl Ledger {
             dir: dir.to_path_buf(),
         };
         ledger.note_opened(&found);
-        let open = error::guarded(|| ledger.file.view().inherited())?;
+        let open = dbfile::guarded(|| ledger.file.view().inherited())?;
         ledger.queue.lock().inherit(open);
         Ok(ledger)
     }
@@ -279,7 +280,7 @@ impl Ledger {
     /// The file can't be read.
     pub fn documents(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>, LedgerError> {
         let view = self.file.view();
-        error::guarded(|| view.documents(kind))
+        dbfile::guarded(|| view.documents(kind))
     }
 
     /// Gives the newest records that are wanted, oldest first. Blocks on the disk.
@@ -288,7 +289,7 @@ impl Ledger {
     /// The file can't be read.
     pub fn tail(&self, wanted: &Wanted) -> Result<Tail, LedgerError> {
         let view = self.file.view();
-        error::guarded(|| view.tail(wanted))
+        dbfile::guarded(|| view.tail(wanted))
     }
 
     /// Reads the file from the disk again and checks every record, document and checkpoint.
@@ -298,7 +299,7 @@ impl Ledger {
     /// The file can't be read.
     pub fn verify(&self) -> Result<Verified, LedgerError> {
         let outside = self.outside();
-        match error::guarded(|| self.file.reopen(&outside, clock::now())) {
+        match dbfile::guarded(|| self.file.reopen(&outside, clock::now())) {
             Ok(found) => {
                 self.queue.lock().settle_doubt(found.was_stored);
                 self.note_opened(&found);
@@ -307,7 +308,7 @@ impl Ledger {
             // What was read before is all there is to check.
             Err(LedgerError::Full) => {
                 let view = self.file.view();
-                error::guarded(|| verify::walk(&view, &outside))
+                dbfile::guarded(|| verify::walk(&view, &outside))
             }
             Err(error) => Err(error),
         }

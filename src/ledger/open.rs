@@ -1,28 +1,23 @@
-//! Opening: the file, its lock, its checks, and setting a damaged one aside.
+//! Opening: every record is checked, and a damaged file is set aside and a new one begun.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::OsRng;
 use chacha20poly1305::aead::rand_core::RngCore;
-use redb::backends::FileBackend;
-use redb::{Database, ReadTransaction, ReadableDatabase, TableHandle};
+use redb::{Database, ReadableDatabase};
 
 use super::chain::{ChainId, Head};
 use super::checkpoint::Outside;
-use super::error::{LedgerError, guarded};
+use super::error::LedgerError;
 use super::file::{Base, DOCUMENTS, META, OPEN, RECORDS, State, Writer, put_base, put_state};
 use super::verify::{self, Verified};
+use crate::dbfile::{self, guarded};
 use crate::model::Timestamp;
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
 /// Memory the database may use for its own pages.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
-/// Damaged files of one instant that can be kept apart.
-const ASIDE_MAX: u32 = 100;
 
 /// What was found when the file was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +42,7 @@ pub(super) fn open(
 ) -> Result<(Writer, OpenReport), LedgerError> {
     match guarded(|| attempt(path, outside)) {
         Err(error) if error.is_damage() => {
-            let aside = set_aside(path, now)?;
+            let aside = dbfile::set_aside(path, now)?;
             tracing::error!(%error, aside = %aside.display(), "audit file set aside");
             begin_anew(path, now, &aside)
         }
@@ -85,78 +80,7 @@ pub(super) fn forget_anew(writer: &mut Writer) -> Result<(), LedgerError> {
 }
 
 fn attempt(path: &Path, outside: &Outside) -> Result<(Writer, OpenReport), LedgerError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            let opened = database(file).and_then(|db| load(db, Some(path), outside));
-            match &opened {
-                Ok(_) => sync_directory(path)?,
-                // A file that could not even be begun holds nothing.
-                Err(_) => std::fs::remove_file(path)?,
-            }
-            opened
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = options.open(path)?;
-            check_file(&file)?;
-            load(database(file)?, Some(path), outside)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A link planted in the file's place is not followed (open(2), `O_NOFOLLOW`).
-pub(super) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-
-fn check_file(file: &File) -> Result<(), LedgerError> {
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(LedgerError::Io("it is no plain file".to_owned()));
-    }
-    if meta.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    if meta.len() == 0 {
-        // Another process may have made it a moment ago: its lock tells.
-        match file.try_lock() {
-            Ok(()) => file.unlock()?,
-            Err(TryLockError::WouldBlock) => return Err(LedgerError::AlreadyOpen),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        return Err(LedgerError::Damaged("it is empty".to_owned()));
-    }
-    Ok(())
-}
-
-fn database(file: File) -> Result<Database, LedgerError> {
-    let backend = FileBackend::new(file)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
-}
-
-/// A new or renamed file is only durable once its directory is.
-pub(super) fn sync_directory(path: &Path) -> Result<(), LedgerError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?)
-}
-
-/// Renames a damaged file to `<name>.bad-<utc>` and says to what.
-pub(super) fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, LedgerError> {
-    let utc = now.to_rfc3339_millis().replace([':', '-'], "");
-    for again in 0..ASIDE_MAX {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".bad-{utc}"));
-        if again > 0 {
-            name.push(format!("-{again}"));
-        }
-        let aside = PathBuf::from(name);
-        if !aside.try_exists()? {
-            std::fs::rename(path, &aside)?;
-            sync_directory(path)?;
-            return Ok(aside);
-        }
-    }
-    Err(LedgerError::Io(format!("{ASIDE_MAX} damaged files of one instant stand already")))
+    dbfile::open(path, CACHE_BYTES, |db| load(db, Some(path), outside))
 }
 
 /// Reads where the chain stands and checks every record.
@@ -172,13 +96,13 @@ pub(super) fn load(
         return Err(LedgerError::Damaged("its pages don't match their checksums".to_owned()));
     }
     let snapshot = writer.database()?.begin_read()?;
-    if is_fresh(&snapshot)? {
+    if dbfile::is_fresh(&snapshot, META)? {
         drop(snapshot);
         begin(&mut writer)?;
         report.fresh = true;
         return Ok((writer, report));
     }
-    check_format(&snapshot)?;
+    dbfile::check_format(&snapshot, META, FORMAT)?;
     let meta = snapshot.open_table(META)?;
     let text = |key: &str| -> Result<Option<Vec<u8>>, LedgerError> {
         Ok(meta.get(key)?.map(|row| row.value().to_vec()))
@@ -201,19 +125,6 @@ fn take_base(bytes: &[u8]) -> Option<Base> {
     Some(Base { head: Head::from_bytes(head)?, seal })
 }
 
-fn is_fresh(snapshot: &ReadTransaction) -> Result<bool, LedgerError> {
-    let mut tables = 0;
-    let mut ours = false;
-    for table in snapshot.list_tables()? {
-        tables += 1;
-        ours |= table.name() == META.name();
-    }
-    if tables > 0 && !ours {
-        return Err(LedgerError::Damaged("it is the database of another program".to_owned()));
-    }
-    Ok(tables == 0)
-}
-
 /// Makes every table, so that none can be missing later, and names the chain.
 fn begin(writer: &mut Writer) -> Result<(), LedgerError> {
     let mut chain = ChainId::default();
@@ -233,15 +144,4 @@ fn begin(writer: &mut Writer) -> Result<(), LedgerError> {
     put_base(&change, &writer.base)?;
     put_state(&change, &writer.state)?;
     Ok(change.commit()?)
-}
-
-fn check_format(snapshot: &ReadTransaction) -> Result<(), LedgerError> {
-    let meta = snapshot.open_table(META)?;
-    let found = meta.get("format")?;
-    let bytes = found.as_ref().and_then(|row| row.value().try_into().ok());
-    match bytes.map(u32::from_le_bytes) {
-        Some(FORMAT) => Ok(()),
-        Some(newer) if newer > FORMAT => Err(LedgerError::Newer(newer)),
-        _ => Err(LedgerError::Damaged("its format is not known".to_owned())),
-    }
 }

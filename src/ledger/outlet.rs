@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::open::NO_FOLLOW;
+use crate::dbfile::NO_FOLLOW;
 
 /// Facility 13 (log audit), severity 5 (notice): RFC 5424, 6.2.1.
 const PRIORITY: u32 = 13 * 8 + 5;

@@ -6,6 +6,7 @@ pub mod journal;
 pub mod mqtt;
 #[cfg(feature = "writes")]
 pub mod registers;
+pub mod tls;
 pub mod words;
 
 pub use dial::UNRESOLVED;

@@ -6,124 +6,12 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redb::{Database, StorageBackend};
+use redb::Database;
 
 use super::write::Writer;
 use super::{SampleStore, StoreError, open};
+use crate::dbfile::dying::{Disk, Dying, Kept};
 use crate::model::{Column, Pages, Quality, ScanPage, TagId, Timestamp, Value};
-
-/// What the disk has of the writes since the last sync when the power is back.
-#[derive(Debug, Clone, Copy)]
-enum Kept {
-    /// All: only the process died.
-    All,
-    /// None.
-    Synced,
-    /// Every other one, in no order.
-    Torn,
-}
-
-#[derive(Debug, Default)]
-struct Disk {
-    synced: Vec<u8>,
-    /// Writes and changes of length since the last sync.
-    pending: Vec<Change>,
-    now: Vec<u8>,
-    left: Option<u64>,
-    death: Option<io::ErrorKind>,
-    operations: u64,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Length(usize),
-}
-
-fn apply(image: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Length(len) => image.resize(*len, 0),
-        Change::Write(offset, data) => {
-            let end = offset + data.len();
-            if image.len() < end {
-                image.resize(end, 0);
-            }
-            image[*offset..end].copy_from_slice(data);
-        }
-    }
-}
-
-impl Disk {
-    fn with(image: Vec<u8>, left: Option<u64>) -> Self {
-        Self { synced: image.clone(), now: image, left, ..Self::default() }
-    }
-
-    fn spend(&mut self) -> io::Result<()> {
-        self.operations += 1;
-        match &mut self.left {
-            Some(0) => Err(self.death.unwrap_or(io::ErrorKind::Other).into()),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn change(&mut self, change: Change) -> io::Result<()> {
-        self.spend()?;
-        apply(&mut self.now, &change);
-        self.pending.push(change);
-        Ok(())
-    }
-
-    fn image(&self, kept: Kept) -> Vec<u8> {
-        let mut image = self.synced.clone();
-        let every = match kept {
-            Kept::All => 1,
-            Kept::Synced => return image,
-            Kept::Torn => 2,
-        };
-        for change in self.pending.iter().skip(every - 1).step_by(every) {
-            apply(&mut image, change);
-        }
-        image
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Dying(Arc<Mutex<Disk>>);
-
-impl StorageBackend for Dying {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().now.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.0.lock();
-        let offset = usize::try_from(offset).unwrap();
-        let from = disk.now.get(offset..offset + out.len());
-        out.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.lock().change(Change::Length(usize::try_from(len).unwrap()))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut disk = self.0.lock();
-        disk.spend()?;
-        disk.synced = disk.now.clone();
-        disk.pending.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        self.0.lock().change(Change::Write(offset, data.to_vec()))
-    }
-}
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(1_790_000_000_000 + second * 1000)
@@ -183,17 +71,17 @@ fn live(disk: &Arc<Mutex<Disk>>) -> i64 {
 
 #[test]
 fn a_disk_that_dies_at_any_write_loses_nothing_acknowledged_and_invents_nothing() {
-    let whole = Arc::new(Mutex::new(Disk::with(Vec::new(), None)));
+    let whole = Disk::with(Vec::new(), None);
     let all: i64 = ROWS.iter().sum();
     assert_eq!(live(&whole), all);
     let operations = whole.lock().operations;
     assert!(operations > 60, "the life is too short to mean anything: {operations}");
     // One segment was sealed at once, in two layers of at most 256 rows, one by a merge.
     let image = whole.lock().image(Kept::All);
-    let writer = start(&Arc::new(Mutex::new(Disk::with(image, None))), 10_000).unwrap();
+    let writer = start(&Disk::with(image, None), 10_000).unwrap();
     assert_eq!(writer.index.sealed.len(), 3);
     for dies_at in 0..=operations {
-        let disk = Arc::new(Mutex::new(Disk::with(Vec::new(), Some(dies_at))));
+        let disk = Disk::with(Vec::new(), Some(dies_at));
         let acknowledged = live(&disk);
         for kept in [Kept::All, Kept::Synced, Kept::Torn] {
             let image = disk.lock().image(kept);
@@ -204,7 +92,7 @@ fn a_disk_that_dies_at_any_write_loses_nothing_acknowledged_and_invents_nothing(
 }
 
 fn check(image: Vec<u8>, acknowledged: i64, all: i64, case: &str) {
-    let disk = Arc::new(Mutex::new(Disk::with(image, None)));
+    let disk = Disk::with(image, None);
     let writer = match start(&disk, 10_000) {
         Ok(writer) => writer,
         // Before the first commit there may be half a file: it is set aside.
@@ -228,7 +116,7 @@ fn check(image: Vec<u8>, acknowledged: i64, all: i64, case: &str) {
 
 #[test]
 fn a_full_disk_is_named_as_such_and_readers_go_on() {
-    let disk = Arc::new(Mutex::new(Disk::with(Vec::new(), None)));
+    let disk = Disk::with(Vec::new(), None);
     let store = SampleStore::with(start(&disk, 0).unwrap()).unwrap();
     store.commit(&page(0..5), &[], at(5)).unwrap();
     disk.lock().death = Some(io::ErrorKind::StorageFull);

@@ -1,9 +1,7 @@
 //! What can go wrong with the history file, in words an operator can act on.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::bytes::Malformed;
+use crate::dbfile::FileError;
 
 /// The history could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +21,7 @@ pub enum StoreError {
     Denied,
     /// The disk failed in another way.
     #[error("the history file can't be read or written: {0}")]
-    Io(io::Error),
+    Io(String),
     /// What stands in the file can't be what this store wrote there.
     #[error("the history file is damaged: {0}")]
     Damaged(String),
@@ -55,63 +53,24 @@ impl StoreError {
     }
 }
 
-impl From<io::Error> for StoreError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
-            // The library gives the first for a file that is no database, the second where one
-            // ends too early.
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Self::Damaged(error.to_string())
-            }
-            _ => Self::Io(error),
+impl<E> From<E> for StoreError
+where
+    FileError: From<E>,
+{
+    fn from(error: E) -> Self {
+        match FileError::from(error) {
+            FileError::AlreadyOpen => Self::AlreadyOpen,
+            FileError::Full => Self::Full,
+            FileError::Denied => Self::Denied,
+            FileError::Io(what) => Self::Io(what),
+            FileError::Damaged(what) => Self::Damaged(what),
+            FileError::Newer(format) => Self::Newer(format),
         }
     }
 }
-
-impl From<redb::Error> for StoreError {
-    fn from(error: redb::Error) -> Self {
-        match error {
-            redb::Error::DatabaseAlreadyOpen => Self::AlreadyOpen,
-            redb::Error::Io(error) => error.into(),
-            redb::Error::PreviousIo | redb::Error::DatabaseClosed => {
-                Self::Io(io::Error::other(error.to_string()))
-            }
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-macro_rules! from_parts {
-    ($($part:ident),+) => {$(
-        impl From<redb::$part> for StoreError {
-            fn from(error: redb::$part) -> Self {
-                redb::Error::from(error).into()
-            }
-        }
-    )+};
-}
-from_parts!(
-    DatabaseError,
-    TransactionError,
-    TableError,
-    StorageError,
-    CommitError,
-    CompactionError
-);
 
 impl From<Malformed> for StoreError {
     fn from(error: Malformed) -> Self {
         Self::Damaged(error.to_string())
     }
-}
-
-/// Runs work on the database; where damage makes the library panic, that is an error too.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    // What a panic leaves half done is never used again: the caller drops the database.
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(StoreError::Damaged("its structure is broken".to_owned())))
 }

@@ -47,6 +47,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use error::StoreError;
 
+use crate::dbfile;
 use crate::driver::RawBlock;
 use crate::model::{EndpointName, Pages, TagId, TagName, Timestamp, Window};
 use index::View;
@@ -228,7 +229,7 @@ impl SampleStore {
     /// The file can't be read. Damaged records are skipped.
     pub fn tail(&self, ids: &[TagId], samples: usize) -> Result<Vec<(TagId, Window)>, StoreError> {
         let view = self.view();
-        error::guarded(|| read::tail(&view, ids, samples))
+        dbfile::guarded(|| read::tail(&view, ids, samples))
     }
 
     /// Gives the newest raw block of each place, in the order of endpoint, unit, area, address.
@@ -237,7 +238,7 @@ impl SampleStore {
     /// The file can't be read. Damaged blocks are skipped.
     pub fn blocks(&self) -> Result<Vec<(EndpointName, RawBlock)>, StoreError> {
         let view = self.view();
-        error::guarded(|| blocks::read(&view))
+        dbfile::guarded(|| blocks::read(&view))
     }
 
     /// Gives a tag's samples from `since` up to and with `until`, the newest `samples_max`.
@@ -252,7 +253,7 @@ impl SampleStore {
         samples_max: usize,
     ) -> Result<StoredWindow, StoreError> {
         let view = self.view();
-        error::guarded(|| read::window(&view, id, since, until, samples_max))
+        dbfile::guarded(|| read::window(&view, id, since, until, samples_max))
     }
 
     /// Removes what is older than `keep_days`, and the oldest beyond `keep_bytes` of file.
@@ -294,7 +295,7 @@ impl SampleStore {
             *self.view.write() = Arc::new(writer.view()?);
             Some(report)
         };
-        let done = error::guarded(|| {
+        let done: Result<_, StoreError> = dbfile::guarded(|| {
             let done = work(&mut writer)?;
             let view = writer.view()?;
             Ok((done, view))

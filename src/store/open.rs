@@ -1,18 +1,14 @@
-//! Opening: the file, its lock, its checks, and setting a damaged one aside.
+//! Opening: the index, the checks of what is newest, and a damaged file that is set aside.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableHandle};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::bytes::{Cursor, put_zigzag};
 use super::column::Scratch;
-use super::error::{StoreError, guarded};
+use super::error::StoreError;
 use super::index::{
     BLOCKS, GAPS, GROUPS, Groups, Index, META, NAMES, OPEN, Place, SEALED, SEGMENTS, Segment, seal,
     seed_of, take_gap, take_group, take_summary, unseal,
@@ -20,6 +16,7 @@ use super::index::{
 use super::record::{Sections, Summary, verify};
 use super::write::Writer;
 use super::{Gap, GapCause, OpenReport};
+use crate::dbfile::{self, guarded};
 use crate::model::Timestamp;
 
 /// The format that this program writes.
@@ -32,8 +29,6 @@ const VERIFY_BYTES: u64 = 32 * 1024 * 1024;
 const COMPACT_FROM_BYTES: u64 = 64 * 1024 * 1024;
 /// More live data than this would make the start slow.
 const COMPACT_LIVE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Damaged files of one instant that can be kept apart.
-const ASIDE_MAX: u32 = 100;
 
 /// Why the file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +47,7 @@ pub(super) fn open(
 ) -> Result<(Writer, OpenReport), StoreError> {
     match guarded(|| attempt(path, now, start)) {
         Err(error) if error.is_damage() => {
-            let aside = set_aside(path, now)?;
+            let aside = dbfile::set_aside(path, now)?;
             tracing::warn!(%error, aside = %aside.display(), "history file set aside");
             let (writer, mut report) = attempt(path, now, start)?;
             report.quarantined = Some(aside);
@@ -63,74 +58,7 @@ pub(super) fn open(
 }
 
 fn attempt(path: &Path, now: Timestamp, start: Start) -> Result<(Writer, OpenReport), StoreError> {
-    let begun = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
-    match begun {
-        Ok(file) => {
-            let opened = database(file).and_then(|db| load(db, Some(path), now, start));
-            match &opened {
-                Ok(_) => sync_directory(path)?,
-                // A file that could not even be begun is nobody's history.
-                Err(_) => std::fs::remove_file(path)?,
-            }
-            opened
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = OpenOptions::new().read(true).write(true).open(path)?;
-            check_file(&file)?;
-            load(database(file)?, Some(path), now, start)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn check_file(file: &File) -> Result<(), StoreError> {
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(StoreError::Io(io::Error::other("it is no plain file")));
-    }
-    if meta.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    if meta.len() == 0 {
-        // Another process may have made it a moment ago: its lock tells.
-        match file.try_lock() {
-            Ok(()) => file.unlock()?,
-            Err(TryLockError::WouldBlock) => return Err(StoreError::AlreadyOpen),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        return Err(StoreError::Damaged("it is empty".to_owned()));
-    }
-    Ok(())
-}
-
-fn database(file: File) -> Result<Database, StoreError> {
-    let backend = FileBackend::new(file)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?)
-}
-
-/// A new or renamed file is only durable once its directory is.
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?)
-}
-
-/// Renames a damaged file to `<name>.bad-<utc>` and says to what.
-pub(super) fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
-    let utc = now.to_rfc3339_millis().replace([':', '-'], "");
-    for again in 0..ASIDE_MAX {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".bad-{utc}"));
-        if again > 0 {
-            name.push(format!("-{again}"));
-        }
-        let aside = PathBuf::from(name);
-        if !aside.try_exists()? {
-            std::fs::rename(path, &aside)?;
-            sync_directory(path)?;
-            return Ok(aside);
-        }
-    }
-    Err(StoreError::TooMany { what: "damaged files", limit: u64::from(ASIDE_MAX) })
+    dbfile::open(path, CACHE_BYTES, |db| load(db, Some(path), now, start))
 }
 
 /// Reads the index, checks what is newest, and marks the run as begun.
@@ -143,11 +71,11 @@ pub(super) fn load(
     let mut report = OpenReport::default();
     let mut writer = Writer::new(db, path.map(Path::to_path_buf), now);
     let snapshot = writer.database()?.begin_read()?;
-    if is_fresh(&snapshot)? {
+    if dbfile::is_fresh(&snapshot, META)? {
         drop(snapshot);
         begin(&writer)?;
     } else {
-        check_format(&snapshot)?;
+        dbfile::check_format(&snapshot, META, FORMAT)?;
         writer.index = read_index(&snapshot, &mut report)?;
         check_newest(&snapshot, &writer.index, &mut report)?;
         writer.count_on_from_index();
@@ -171,19 +99,6 @@ pub(super) fn load(
     Ok((writer, report))
 }
 
-fn is_fresh(snapshot: &ReadTransaction) -> Result<bool, StoreError> {
-    let mut tables = 0;
-    let mut ours = false;
-    for table in snapshot.list_tables()? {
-        tables += 1;
-        ours |= table.name() == META.name();
-    }
-    if tables > 0 && !ours {
-        return Err(StoreError::Damaged("it is the database of another program".to_owned()));
-    }
-    Ok(tables == 0)
-}
-
 /// Makes every table, so that none can be missing later.
 fn begin(writer: &Writer) -> Result<(), StoreError> {
     let change = writer.transaction()?;
@@ -196,17 +111,6 @@ fn begin(writer: &Writer) -> Result<(), StoreError> {
     change.open_table(BLOCKS)?;
     change.open_table(META)?.insert("format", FORMAT.to_le_bytes().as_slice())?;
     Ok(change.commit()?)
-}
-
-fn check_format(snapshot: &ReadTransaction) -> Result<(), StoreError> {
-    let meta = snapshot.open_table(META)?;
-    let found = meta.get("format")?;
-    let bytes = found.as_ref().and_then(|row| row.value().try_into().ok());
-    match bytes.map(u32::from_le_bytes) {
-        Some(FORMAT) => Ok(()),
-        Some(newer) if newer > FORMAT => Err(StoreError::Newer(newer)),
-        _ => Err(StoreError::Damaged("its format is not known".to_owned())),
-    }
 }
 
 fn read_index(snapshot: &ReadTransaction, report: &mut OpenReport) -> Result<Index, StoreError> {

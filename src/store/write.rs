@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -16,6 +16,7 @@ use super::merge::{self, Merged};
 use super::open::{self, Run, Start, put_run};
 use super::record::{ColumnRef, Packed, Packer, Piece, STREAMS};
 use super::{Committed, Gap, GapCause, OpenReport};
+use crate::dbfile;
 use crate::driver::RawBlock;
 use crate::model::{EndpointName, Pages, ScanPage, StreamPage, TagId, TagName, Timestamp};
 
@@ -138,12 +139,12 @@ impl Writer {
     pub(super) fn reopen(&mut self, now: Timestamp) -> Result<OpenReport, StoreError> {
         let path = self.file.clone().ok_or_else(closed)?;
         // While the disk is full, the old handle at least serves readers.
-        if self.full && free_bytes(&path)? < REOPEN_FREE_BYTES_MIN {
+        if self.full && dbfile::free_bytes(&path)? < REOPEN_FREE_BYTES_MIN {
             return Err(StoreError::Full);
         }
         // The lock goes with the old handle.
         self.db = None;
-        let aside = if self.distrusted { Some(open::set_aside(&path, now)?) } else { None };
+        let aside = if self.distrusted { Some(dbfile::set_aside(&path, now)?) } else { None };
         self.distrusted = false;
         let (mut writer, mut report) = open::open(&path, now, Start::Again)?;
         report.quarantined = aside.or(report.quarantined);
@@ -339,13 +340,8 @@ impl Writer {
     }
 }
 
-fn free_bytes(path: &Path) -> Result<u64, StoreError> {
-    let disk = rustix::fs::statvfs(path).map_err(std::io::Error::from)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
 fn closed() -> StoreError {
-    StoreError::Io(std::io::Error::other("it was closed after a failure"))
+    StoreError::Io("it was closed after a failure".to_owned())
 }
 
 pub(super) fn too_many(what: &'static str, limit: usize) -> StoreError {

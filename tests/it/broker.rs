@@ -20,7 +20,7 @@ pub(crate) struct Broker {
 }
 
 /// Where the authorities and certificates lie.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     peer::kept("mosquitto")
 }
 

@@ -9,6 +9,7 @@
 mod agent;
 mod audit;
 mod bad_input;
+mod breaks;
 mod broker;
 mod certificates;
 mod cli;

@@ -1,5 +1,6 @@
 //! The MQTT tools and tags, against mosquitto and sparkplug-client's edge node.
 
+use ot_aiops::net::mqtt;
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, edge_node, file};
@@ -290,4 +291,41 @@ async fn a_broker_that_comes_back_is_heard_again() {
     assert_eq!(item["value"], 1, "the last value is kept, and said to be old");
     broker.publish("line/t", b"2", &["-r"]).await;
     assert_eq!(until(&client, "t", "Good").await["value"], 2);
+}
+
+/// Ears that hear nothing.
+struct Deaf;
+
+impl mqtt::Ear for Deaf {
+    fn hear(&self, _message: mqtt::Heard) {}
+
+    fn ended(&self, _why: mqtt::MqttError) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_the_broker_refuses_is_no_success_at_any_quality_it_answers_to() {
+    let broker = Broker::start();
+    let opening = mqtt::Opening {
+        host: "127.0.0.1".to_owned(),
+        port: broker.password,
+        version: mqtt::Version::V5,
+        client_id: "publisher".to_owned(),
+        login: Some(("operator".to_owned(), "secret".to_owned())),
+        tls: None,
+        keep_alive_s: 60,
+    };
+    let deadline = tokio::time::Instant::now() + crate::wait::PATIENCE;
+    let session = mqtt::Session::open(&opening, std::sync::Arc::new(Deaf), deadline).await.unwrap();
+    for qos in [1, 2] {
+        let publish = |topic: &str| mqtt::Publish {
+            topic: topic.to_owned(),
+            payload: b"1".to_vec(),
+            qos,
+            retain: false,
+        };
+        let sender = session.sender();
+        assert_eq!(sender.publish(publish("allowed/a"), deadline).await, Ok(()), "{qos}");
+        let refused = sender.publish(publish("refused/a"), deadline).await;
+        assert_eq!(refused, Err(mqtt::MqttError::Publish("not authorized")), "{qos}");
+    }
 }

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::agent::{
     Agent, Answer, PROBE, Piece, answer, part, position, stream_head, streams, xml,
 };
+use crate::broker::{Broker, file, folder};
 use crate::collector::{Collector, good_tags};
-use crate::peer;
+use crate::peer::{self, Peer};
 use crate::plant::{Endpoint, plant};
 use crate::wait::eventually;
 use crate::wire::Client;
@@ -337,4 +338,41 @@ async fn a_name_that_is_not_in_the_model_fails_its_tag_alone() {
         (item(&client, "ghost").await["quality"] == "BadConfigurationError").then_some(())
     })
     .await;
+}
+
+/// An agent behind a front with a certificate of the brokers' private authority.
+async fn behind_tls(lines: &str) -> (Peer, Peer, Collector, Client) {
+    let agent = peer::mtconnect_stream(16_384);
+    // Whoever starts a broker first makes the authorities.
+    drop(Broker::start());
+    let [certificate, key] = ["server.crt", "server.key"].map(|name| folder().join(name));
+    let front = peer::tls_front(agent.port, &certificate, &key);
+    let url = format!("agent_url = \"https://localhost:{}\"\nscan_ms = 200\n{lines}", front.port);
+    let endpoint = Endpoint::new("cnc", "mtconnect", &url).tag("x", "Xpos", "");
+    let collector = Collector::start(&plant(&[endpoint])).await;
+    let client = collector.agent().await;
+    (agent, front, collector, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_behind_tls_is_read_where_its_authority_is_trusted() {
+    let (_agent, _front, _collector, client) = behind_tls(&file("ca_file", "ca.crt")).await;
+    let before = good_tags(&client, &["x"]).await[0]["value"].clone();
+    eventually("the stream goes on", async || {
+        (item(&client, "x").await["value"] != before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_a_stranger_is_an_error_by_name() {
+    for lines in [file("ca_file", "other.crt"), String::new()] {
+        let (_agent, _front, _collector, client) = behind_tls(&lines).await;
+        let refused = client.call("mtconnect_current", json!({})).await;
+        assert_eq!(refused.code(), "certificate_rejected", "{lines}");
+        let error = &refused.value["error"];
+        let text = error["message"].as_str().unwrap();
+        assert!(text.contains("signed by none of the trusted authorities"), "{text}");
+        assert!(error["hint"].as_str().unwrap().contains("ca_file"), "{error}");
+    }
 }

@@ -142,6 +142,27 @@ pub(crate) fn mtconnect_agent() -> Peer {
     })
 }
 
+/// The same agent with the standard's sequence numbers, OUT_OF_RANGE and streams over its buffer
+/// of so many observations.
+pub(crate) fn mtconnect_stream(buffer: u32) -> Peer {
+    Peer::on_free_port("mtconnect-stream", |port| {
+        let mut words = vec!["env".to_owned(), format!("BUFFER_SIZE={buffer}")];
+        words.extend(python("mtc", "mtc_pyagent.py"));
+        words.extend([port.to_string(), "--stream".to_owned()]);
+        words
+    })
+}
+
+/// A TLS front of Python's own before a port, with a certificate and its key.
+pub(crate) fn tls_front(target: u16, certificate: &Path, key: &Path) -> Peer {
+    Peer::on_free_port("tls-front", |port| {
+        let mut words = vec!["python3".to_owned(), "-u".to_owned()];
+        words.push(text(&package("tests/peers/tls_front.py")));
+        words.extend([port.to_string(), target.to_string(), text(certificate), text(key)]);
+        words
+    })
+}
+
 /// asyncua at `/tree`, with the nodes of a plan as `opcua_tree_server.py` reads it.
 pub(crate) fn opcua_tree(plan: &serde_json::Value) -> Peer {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -15,7 +15,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(name: &str, protocol: &str, place: &str) -> Self {
+    pub(crate) fn new(name: &str, protocol: &str, place: &str) -> Self {
         Self {
             head: format!("[[endpoints]]\nname = {name:?}\nprotocol = {protocol:?}\n{place}\n"),
             budget: GENEROUS.to_owned(),

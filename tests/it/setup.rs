@@ -317,7 +317,7 @@ async fn what_is_discovered_is_taken_as_tags() {
     let words = ["discover", "srv", "--csv", csv.to_str().unwrap()];
     let answer = collector.otctl_json(&words).await;
     let tags = answer["tags"].as_array().unwrap();
-    let u16 = tags.iter().find(|tag| tag["ref"] == "ns=2;s=Zoo.U16").unwrap();
+    let u16 = tags.iter().find(|tag| tag["ref"] == "nsu=urn:sim;s=Zoo.U16").unwrap();
     assert_eq!(u16["value"], 65535, "{u16}");
     assert_eq!(answer["total"].as_u64().unwrap(), tags.len() as u64);
     let again = collector.otctl(&words).await;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Mosquitto brokers on 127.0.0.1: plain, TLS, mutual TLS (the client's CN is its user), user/password (operator/secret).
 # usage: mosquitto.sh DIR PLAIN TLS MTLS PASSWORD   (four ports)
+# The user operator may publish everywhere but below refused/.
 # DIR keeps a private CA between runs: ca.crt, server.crt/.key, client.crt/.key; and other.crt, of another CA.
 set -e
 DIR=$1; PLAIN=$2; TLS=$3; MTLS=$4; PASSWORD=$5
@@ -45,7 +46,10 @@ use_identity_as_username true
 listener $PASSWORD 127.0.0.1
 allow_anonymous false
 password_file $DIR/pw
+acl_file $DIR/mosquitto-$PLAIN.acl
 C
+printf 'user operator\ntopic readwrite #\ntopic deny refused/#\n' > mosquitto-$PLAIN.acl
+chmod 700 mosquitto-$PLAIN.acl
 mosquitto -c mosquitto-$PLAIN.conf 9>&- &
 until (exec 8<> /dev/tcp/127.0.0.1/$PASSWORD) 2>/dev/null; do
   kill -0 $! 2>/dev/null || { echo "mosquitto ended" >&2; exit 1; }

@@ -9,7 +9,7 @@ use super::state::{PollerState, Probe};
 use crate::actors::observed::Fault;
 use crate::cache::LastValue;
 use crate::clock;
-use crate::driver::{Cadence, DriverError, ErrorKind, Hearing, Purpose, Reaction, Toll};
+use crate::driver::{DriverError, ErrorKind, Hearing, Purpose, Reaction, Toll};
 use crate::model::{LinkState, Quality, UnitId};
 
 /// Connecting, logging in and reading limits may take this long; a TLS or OPC UA handshake
@@ -147,9 +147,9 @@ impl PollerState {
         if let Some(hearing) = self.batch.hearing {
             self.link.publish(|report| report.hearing = hearing);
         }
-        let (unit, is_polled) = (s.slice.unit, matches!(s.slice.cadence, Cadence::Polled { .. }));
+        let (unit, is_asked) = (s.slice.unit, !s.is_pushed());
         // A new session wakes us before anything has come: that proves nothing.
-        let has_come = is_polled
+        let has_come = is_asked
             || self.has_progressed
             || self.batch.heard > 0
             || !self.batch.readings.is_empty();
@@ -160,7 +160,7 @@ impl PollerState {
             }
             Ok(()) => (),
             Err(error) => {
-                if !is_polled && !self.batch.readings.is_empty() {
+                if s.is_streamed() && !self.batch.readings.is_empty() {
                     // What arrived before the failure did arrive.
                     s.take(&mut self.batch.readings);
                 }

@@ -46,7 +46,9 @@ impl SliceState {
     pub(crate) fn new(slice: Slice, cache: &Arc<TagCache>, nth: u32) -> Self {
         let writer = match slice.cadence {
             Cadence::Polled { .. } => Writer::Scan(cache.scan_group(&slice.tags)),
-            Cadence::Pushed | Cadence::Published => Writer::Stream(cache.stream_group(&slice.tags)),
+            Cadence::Followed { .. } | Cadence::Pushed | Cadence::Published => {
+                Writer::Stream(cache.stream_group(&slice.tags))
+            }
         };
         let place = slice.tags.iter().enumerate().map(|(at, id)| (*id, at)).collect();
         let unknown = || Arc::new(Tag::new("", "", ""));
@@ -73,7 +75,12 @@ impl SliceState {
     }
 
     pub(crate) fn is_pushed(&self) -> bool {
-        !matches!(self.slice.cadence, Cadence::Polled { .. })
+        self.slice.cadence.scan_ms().is_none()
+    }
+
+    /// Tells whether each reading is a sample on its own, and not a cell of a row.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self.writer, Writer::Stream(_))
     }
 
     /// Notes that a scan begins, and when the next one is due.
@@ -81,7 +88,7 @@ impl SliceState {
     /// A scan that comes a whole period late is counted, and the periods it missed are not
     /// made up for.
     pub(crate) fn begin(&mut self, now: Instant) {
-        let Cadence::Polled { scan_ms } = self.slice.cadence else { return };
+        let Some(scan_ms) = self.slice.cadence.scan_ms() else { return };
         let period = Duration::from_millis(u64::from(scan_ms));
         let before = self.began.replace(now);
         // The first scan after an outage is late, and not for want of budget.
@@ -125,7 +132,7 @@ impl SliceState {
                 writer.append_sourced(received, &self.row, &self.sources);
             }
             Writer::Stream(writer) => {
-                if self.slice.cadence == Cadence::Pushed {
+                if self.slice.cadence != Cadence::Published {
                     writer.confirm();
                 }
                 for reading in readings.drain(..) {
@@ -157,10 +164,7 @@ impl SliceState {
     pub(crate) fn report(&self) -> SliceReport {
         SliceReport {
             unit: self.slice.unit,
-            scan_ms: match self.slice.cadence {
-                Cadence::Polled { scan_ms } => Some(scan_ms),
-                Cadence::Pushed | Cadence::Published => None,
-            },
+            scan_ms: self.slice.cadence.scan_ms(),
             real_scan_ms: self.real_ms.map(|ms| ms.round() as u32),
             tags: self.slice.tags.len(),
             requests: self.slice.requests,

@@ -3,9 +3,8 @@
 use std::error::Error;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError};
-
 use crate::net::dial::DialError;
+use crate::net::tls::{self, TlsFault};
 
 /// What went wrong. No text of the broker or of its certificate stands in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,22 +36,23 @@ pub enum MqttError {
     /// The broker refused a message.
     #[error("the broker refuses the message: {0}")]
     Publish(&'static str),
+    /// The broker does not know what became of a message.
+    #[error("the broker lost a message: {0}")]
+    Unsure(&'static str),
 }
 
 impl MqttError {
     /// Judges a failure of the transport by what caused it.
     pub(super) fn of_transport(error: &(dyn Error + 'static)) -> Self {
+        match tls::fault_in(error) {
+            Some(TlsFault::Certificate(what)) => return Self::Certificate(what),
+            Some(TlsFault::Protocol(what)) => return Self::Protocol(what),
+            None => {}
+        }
         let mut next = Some(error);
         while let Some(error) = next {
-            if let Some(why) = error.downcast_ref::<rustls::Error>() {
-                return Self::of_tls(why);
-            }
             if let Some(io) = error.downcast_ref::<io::Error>() {
-                let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-                return match inner {
-                    Some(why) => Self::of_tls(why),
-                    None => Self::of_io(io.kind()),
-                };
+                return Self::of_io(io.kind());
             }
             next = error.source();
         }
@@ -64,45 +64,6 @@ impl MqttError {
             io::ErrorKind::InvalidData => Self::Protocol("the broker's bytes are no MQTT"),
             io::ErrorKind::TimedOut => Self::Silent,
             _ => Self::Lost("the connection to the broker ended"),
-        }
-    }
-
-    fn of_tls(error: &rustls::Error) -> Self {
-        use AlertDescription as Alert;
-        match error {
-            rustls::Error::InvalidCertificate(why) => Self::Certificate(match why {
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    "the broker's certificate has expired"
-                }
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    "the broker's certificate is not valid yet: compare the clocks"
-                }
-                CertificateError::UnknownIssuer => {
-                    "the broker's certificate is signed by none of the trusted authorities"
-                }
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. } => {
-                    "the broker's certificate is for another name than host"
-                }
-                CertificateError::Revoked => "the broker's certificate is revoked",
-                _ => "the broker's certificate is not valid",
-            }),
-            rustls::Error::NoCertificatesPresented => {
-                Self::Certificate("the broker shows no certificate")
-            }
-            rustls::Error::AlertReceived(
-                Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCA
-                | Alert::AccessDenied
-                | Alert::CertificateRequired
-                | Alert::HandshakeFailure,
-            ) => Self::Certificate("the broker refuses our certificate, or wants one"),
-            rustls::Error::InvalidMessage(_) => Self::Protocol("the port does not speak TLS"),
-            _ => Self::Protocol("TLS could not be agreed on"),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! It never reconnects by itself: a lost link ends it, and whoever owns it opens another.
 
+mod both;
 mod failure;
-pub mod tls;
 mod v3;
 mod v5;
 
@@ -311,6 +311,56 @@ mod tests {
         };
         broker.abort();
         why
+    }
+
+    /// Opens a session of version 5 with a broker that answers one message of quality 2 so, packet
+    /// by packet, and says what became of the message. The packets end with the message's number.
+    async fn delivered(answers: &[&'static [u8]]) -> Result<(), MqttError> {
+        let answers = [&[&b"\x20\x03\x00\x00\x00"[..]], answers].concat();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let broker = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut packet = [0; 512];
+            for answer in answers {
+                assert!(stream.read(&mut packet).await.unwrap() > 0, "a packet");
+                stream.write_all(answer).await.unwrap();
+            }
+            while stream.read(&mut packet).await.is_ok_and(|count| count > 0) {}
+        });
+        let opening = Opening {
+            host: "127.0.0.1".to_owned(),
+            port,
+            version: Version::V5,
+            client_id: "c".to_owned(),
+            login: None,
+            tls: None,
+            keep_alive_s: 60,
+        };
+        let (why, _ended) = mpsc::channel(1);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let session = Session::open(&opening, Arc::new(Last(why)), deadline).await.unwrap();
+        let (topic, payload) = ("t".to_owned(), b"1".to_vec());
+        let publish = Publish { topic, payload, qos: 2, retain: false };
+        let published = session.sender().publish(publish, deadline).await;
+        broker.abort();
+        published
+    }
+
+    #[tokio::test]
+    async fn a_message_of_quality_2_that_the_broker_refuses_or_loses_is_no_success() {
+        // PUBREC, then PUBCOMP, each for message 1 with its reason code.
+        let took = &b"\x50\x02\x00\x01"[..];
+        let refused = delivered(&[b"\x50\x03\x00\x01\x87"]).await;
+        assert_eq!(refused, Err(MqttError::Publish("not authorized")));
+        let refused = delivered(&[b"\x50\x03\x00\x01\x99"]).await;
+        assert!(matches!(refused, Err(MqttError::Publish(_))), "{refused:?}");
+        let lost = delivered(&[took, b"\x70\x03\x00\x01\x92"]).await;
+        assert!(matches!(lost, Err(MqttError::Unsure(_))), "{lost:?}");
+        assert_eq!(delivered(&[took, b"\x70\x02\x00\x01"]).await, Ok(()));
+        // Nobody has subscribed, which is no failure.
+        let heard_by_nobody = &b"\x50\x03\x00\x01\x10"[..];
+        assert_eq!(delivered(&[heard_by_nobody, b"\x70\x02\x00\x01"]).await, Ok(()));
     }
 
     #[tokio::test]

@@ -1,77 +1,39 @@
 //! MQTT 5 by rumqttc.
 
-use std::sync::Arc;
-
 use rumqttc_v5::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Error, Event, EventLoop,
-    IncomingPacketSizeLimit, MqttOptions, NetworkOptions, Packet, PubAckReason, PublishOptions,
-    PublishResult, QoS, StateError, SubscribeFilter, SubscribeNoticeError, SubscribeReasonCode,
-    TlsConfiguration, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Error, IncomingPacketSizeLimit, MqttOptions,
+    PubAckReason, PubCompReason, PubRecReason, PublishResult, StateError,
 };
 use tokio::net::TcpStream;
 
+use super::both::both;
 use super::{
     Client, Heard, LATE, Line, MqttError, Opening, PACKET_BYTES_MAX, Publish, READ_BATCH,
     REQUESTS_MAX, Seen, once, take,
 };
 
+both!(rumqttc_v5, V5SubAckFailure);
+
 pub(super) fn make(opening: &Opening, stream: TcpStream) -> (Client, Line) {
     let broker = (opening.host.as_str(), opening.port);
     let mut options = MqttOptions::new(opening.client_id.clone(), broker);
-    options.set_keep_alive(opening.keep_alive_s);
     options.set_clean_start(true);
     options.set_max_packet_size(Some(PACKET_BYTES_MAX));
     options.set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(PACKET_BYTES_MAX));
     options.set_connect_timeout(LATE);
-    options.set_read_batch_size(READ_BATCH);
-    if let Some((user, password)) = &opening.login {
-        options.set_credentials(user.clone(), password.clone());
-    }
-    if let Some(tls) = &opening.tls {
-        let tls = TlsConfiguration::Rustls(tls.clone());
-        options.set_transport(Transport::tls_with_config(tls));
-    }
-    let stream = once(stream);
-    options.set_socket_connector(move |_, _| std::future::ready(take(&stream)));
-    let mut network = NetworkOptions::new();
-    network.set_connection_timeout(LATE.as_secs());
-    options.set_network_options(network);
+    introduce(&mut options, opening, stream);
+    options.set_network_options(network());
     let (client, events) = AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
     (Client::V5(client), Line::V5(Box::new(events)))
 }
 
-pub(super) async fn next(events: &mut EventLoop) -> Result<Seen, MqttError> {
-    match events.poll().await {
-        Ok(Event::Incoming(Packet::Publish(publish))) => Ok(Seen::Message(Heard {
-            topic: publish.topic,
-            payload: publish.payload,
-            qos: publish.qos as u8,
-            retain: publish.retain,
-        })),
-        Ok(Event::Incoming(Packet::ConnAck(_))) => Ok(Seen::Accepted),
-        Ok(_) => Ok(Seen::Other),
-        Err(error) => Err(failure(&error)),
-    }
-}
-
 fn failure(error: &ConnectionError) -> MqttError {
     match error {
-        ConnectionError::ConnectionRefused(code) => refused(*code),
         ConnectionError::MqttState(StateError::ConnFail { reason }) => refused(*reason),
         ConnectionError::MqttState(StateError::ServerDisconnect { .. }) => {
             MqttError::Lost("the broker ended the session")
         }
         ConnectionError::Timeout(_) => MqttError::Silent,
-        ConnectionError::RequestsDone => MqttError::Lost("the session was closed"),
-        ConnectionError::NotConnAck(_) => {
-            MqttError::Protocol("the broker answers with something else than CONNACK")
-        }
-        ConnectionError::MqttState(StateError::ConnectionAborted) => {
-            MqttError::Lost("the broker ended the connection")
-        }
-        ConnectionError::MqttState(StateError::AwaitPingResp) => {
-            MqttError::Lost("the broker does not answer keep-alives")
-        }
         ConnectionError::MqttState(
             StateError::IncomingPacketTooLarge { .. }
             | StateError::Deserialization(Error::PayloadSizeLimitExceeded { .. }),
@@ -80,7 +42,7 @@ fn failure(error: &ConnectionError) -> MqttError {
         ConnectionError::MqttState(StateError::Deserialization(inner)) => {
             MqttError::of_transport(inner)
         }
-        other => MqttError::of_transport(other),
+        other => failure_alike(other),
     }
 }
 
@@ -106,54 +68,29 @@ fn refused(code: ConnectReturnCode) -> MqttError {
     }
 }
 
-fn quality(qos: u8) -> QoS {
-    match qos {
-        0 => QoS::AtMostOnce,
-        1 => QoS::AtLeastOnce,
-        _ => QoS::ExactlyOnce,
-    }
-}
-
-const GONE: MqttError = MqttError::Lost("the session ended before the broker answered");
-
-pub(super) async fn subscribe(
-    client: &AsyncClient,
-    filters: &[Arc<str>],
-    qos: u8,
-) -> Result<Vec<bool>, MqttError> {
-    let wanted = filters.iter().map(|f| SubscribeFilter::new(f.to_string(), quality(qos)));
-    let notice = client
-        .subscribe_many_tracked(wanted)
-        .await
-        .map_err(|_| MqttError::Protocol("a topic filter is not valid, or the session is over"))?;
-    let is_granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
-    match notice.wait_async().await {
-        Ok(ack) => Ok(ack.return_codes.iter().map(is_granted).collect()),
-        Err(SubscribeNoticeError::V5SubAckFailure(codes)) => {
-            Ok(codes.iter().map(is_granted).collect())
-        }
-        Err(_) => Err(GONE),
-    }
-}
-
+/// Publishes; a reason code of 0x80 and above is a failure (MQTT 5.0, 3.4.2.1, 3.5.2.1, 3.7.2.1).
+/// A message that nobody has subscribed to is delivered all the same.
 pub(super) async fn publish(client: &AsyncClient, publish: Publish) -> Result<(), MqttError> {
-    let options = PublishOptions::new(quality(publish.qos)).retain(publish.retain);
-    let notice = client
-        .publish_tracked(publish.topic, publish.payload, options)
-        .await
-        .map_err(|_| MqttError::Protocol("the topic is not valid, or the session is over"))?;
-    match notice.wait_async().await {
-        // A message that nobody has subscribed to is delivered all the same (MQTT 5.0, 3.4.2.1).
-        Ok(PublishResult::Qos1(ack)) => match ack.reason {
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
-            PubAckReason::NotAuthorized => Err(MqttError::Publish("not authorized")),
-            PubAckReason::QuotaExceeded => Err(MqttError::Publish("quota exceeded")),
+    use {PubAckReason as Ack, PubRecReason as Rec};
+    match answered(client, publish).await? {
+        PublishResult::Qos0Flushed => Ok(()),
+        PublishResult::Qos1(ack) => match ack.reason {
+            Ack::Success | Ack::NoMatchingSubscribers => Ok(()),
+            Ack::NotAuthorized => Err(MqttError::Publish("not authorized")),
+            Ack::QuotaExceeded => Err(MqttError::Publish("quota exceeded")),
             _ => Err(MqttError::Publish("it gives a reason code")),
         },
-        Ok(PublishResult::Qos2PubRecRejected(_)) => {
-            Err(MqttError::Publish("it gives a reason code"))
-        }
-        Ok(_) => Ok(()),
-        Err(_) => Err(GONE),
+        PublishResult::Qos2PubRecRejected(rec) => Err(MqttError::Publish(match rec.reason {
+            Rec::NotAuthorized => "not authorized",
+            Rec::QuotaExceeded => "quota exceeded",
+            _ => "it gives a reason code",
+        })),
+        PublishResult::Qos2Completed(comp) => match comp.reason {
+            PubCompReason::Success => Ok(()),
+            // The only other one: it took the message, and knows nothing of it when released.
+            PubCompReason::PacketIdentifierNotFound => Err(MqttError::Unsure(
+                "it took the message and no longer knows of it; it may have been delivered or not",
+            )),
+        },
     }
 }

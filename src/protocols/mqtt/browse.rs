@@ -37,6 +37,7 @@ impl Tree {
         self.nodes.push(BrowseNode {
             depth: depth_below(parent),
             node_id: id.into(),
+            address: None,
             browse_name: name.into(),
             node_class: class.into(),
             parent: parent.into(),

@@ -28,7 +28,8 @@ use crate::gate::Authorized;
 use crate::model::{DataType, EndpointName, Quality, Secret, UnitId, Value};
 #[cfg(feature = "writes")]
 use crate::model::{Setpoint, Tag};
-use crate::net::mqtt::{Opening, Sender, Session, Version, tls};
+use crate::net::mqtt::{Opening, Sender, Session, Version};
+use crate::net::tls;
 
 /// One call reads at most this many addresses.
 const READ_REFS_MAX: usize = 500;

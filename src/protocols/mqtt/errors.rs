@@ -2,7 +2,7 @@
 
 use crate::driver::{DriverError, ErrorKind, Reaction};
 use crate::net::mqtt::MqttError;
-use crate::net::mqtt::tls::TlsError;
+use crate::net::tls::TlsError;
 
 /// Turns a session's failure into what the poller and the reader understand.
 pub(super) fn of_session(error: &MqttError) -> DriverError {
@@ -42,6 +42,12 @@ pub(super) fn of_session(error: &MqttError) -> DriverError {
         MqttError::Publish(_) => {
             let error = DriverError::new(ErrorKind::DeviceFault, error.to_string());
             return error.reacting(Reaction::FailTag).hint("check the broker's access list");
+        }
+        MqttError::Unsure(_) => {
+            let error = DriverError::new(ErrorKind::Protocol, error.to_string());
+            return error
+                .reacting(Reaction::FailTag)
+                .hint("read back what the message was to change; it is not sent again");
         }
     };
     DriverError::new(kind, error.to_string()).hint(hint)

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::filter;
 use crate::driver::{Keys, SettingError, Settings};
 use crate::net::mqtt::Version;
-use crate::net::mqtt::tls::TlsFiles;
+use crate::net::tls::TlsFiles;
 
 /// Every key this protocol understands.
 pub(super) const KEYS: &[&str] = &[

@@ -6,10 +6,9 @@ use tokio::time::Instant;
 
 use super::devices;
 use super::errors;
-use super::follow::{self, Follow, ROWS_MAX};
+use super::follow::{self, Follow, Kind, ROWS_MAX};
 use super::http::Agent;
 use super::items::{Index, Routes};
-use super::stream::snapshot;
 use super::streams::{self, Header};
 use super::times;
 use super::values::{self, Reads};
@@ -74,7 +73,10 @@ pub(super) async fn answer(caller: Caller, ask: Ask) -> Result<Reply, DriverErro
         }
         Ask::Conditions => {
             let mut follow = Follow::default();
-            snapshot(&caller.get("current").await?, &mut follow, &Routes::default())?;
+            let document = caller.get("current").await?;
+            follow
+                .take(&document.text, Kind::Snapshot, &Routes::default(), |_| Ok(()))
+                .map_err(|fault| errors::document(&document.url, fault))?;
             Ok(Reply::Conditions(follow.active()))
         }
         Ask::Read { refs, .. } => caller.read(&refs).await.map(Reply::Readings),
@@ -277,6 +279,7 @@ fn tree(devices: &[ModelDevice], root: &str, depth: u8) -> Vec<BrowseNode> {
 fn node(id: &str, name: &str, class: &str, parent: &str, depth: u8) -> BrowseNode {
     BrowseNode {
         node_id: id.into(),
+        address: None,
         browse_name: name.into(),
         node_class: class.into(),
         parent: parent.into(),

@@ -1,22 +1,24 @@
-//! The driver: a model, a stream or scans of the present state, and the asks beside them.
+//! The driver: a model, a stream or scans, and the asks beside them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::answers::{self, Caller};
 use super::devices;
 use super::errors;
-use super::follow::Follow;
+use super::heard::Heard;
 use super::http::{Agent, Paying};
 use super::items::{self, Routes};
+use super::scan::Scan;
 use super::settings::{AgentSettings, Way};
-use super::stream::{self, Position, Standing, Wish};
+use super::stream::{self, Followed, Standing};
+use super::streams::Survey;
 use crate::driver::{
-    Ask, Asking, Batch, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Hearing, Identity,
+    Ask, Asking, Batch, Cadence, Driver, DriverError, EndpointSpec, ErrorKind, Identity,
     ModelDevice, PlanReport, Planned, Reaction, ScanCost, Slice, SliceId, Toll,
 };
 use crate::model::{Tag, TagId, UnitId};
@@ -29,8 +31,20 @@ enum Source {
     /// Nothing is open.
     Closed,
     Pushed(Box<Standing>),
-    /// The present state is asked for at each scan.
-    Polled(Box<Follow>),
+    /// What has changed is asked for at each scan.
+    Followed(Box<Scan>),
+    /// The present state is asked for at each scan: the agent has no sequence.
+    Polled,
+}
+
+impl Source {
+    fn cadence(&self, settings: &AgentSettings, scan_ms: u32) -> Cadence {
+        match (self, settings.way) {
+            (Self::Pushed(_), _) | (Self::Closed, Way::Auto) => Cadence::Pushed,
+            (Self::Followed(_), _) | (Self::Closed, Way::Never) => Cadence::Followed { scan_ms },
+            (Self::Polled, _) => Cadence::Polled { scan_ms },
+        }
+    }
 }
 
 /// One endpoint's driver.
@@ -40,12 +54,14 @@ struct MtConnect {
     tags: Vec<Planned>,
     model: Option<Arc<Vec<ModelDevice>>>,
     source: Source,
-    /// The scan classes of a polled plan, each with where its tags' observations go.
-    scans: Vec<Routes>,
-    /// Where the stream had come to, so that what is missed between two sessions is counted.
-    position: Option<Position>,
-    /// The tags have changed since the stream was opened.
+    /// What was heard of the agent, from session to session.
+    heard: Arc<Mutex<Heard>>,
+    /// Where the tags' observations go.
+    routes: Arc<Routes>,
+    /// The tags have changed since the session began, or they need their present values again.
     is_stale: bool,
+    /// The last stream brought nothing: this session asks.
+    is_mute: bool,
     wake: Arc<Notify>,
 }
 
@@ -61,9 +77,10 @@ pub(super) fn driver(spec: &EndpointSpec) -> Result<Box<dyn Driver>, DriverError
         tags: Vec::new(),
         model: None,
         source: Source::Closed,
-        scans: Vec::new(),
-        position: None,
+        heard: Arc::default(),
+        routes: Arc::default(),
         is_stale: false,
+        is_mute: false,
         wake: Arc::default(),
     }))
 }
@@ -74,15 +91,15 @@ pub(super) fn address(tag: &Tag) -> Result<String, DriverError> {
     Ok(format!("data item {}", tag.address))
 }
 
-/// Counts the requests of each scan: none where the agent sends, one where it is asked.
+/// Counts the requests of a scan: none where the agent sends, one where it is asked, for all tags
+/// at the pace of the fastest.
 pub(super) fn requests(spec: &EndpointSpec) -> Vec<ScanCost> {
     let Ok(settings) = AgentSettings::read(&spec.settings) else { return Vec::new() };
-    let mut tags: BTreeMap<u32, u32> = BTreeMap::new();
-    for tag in spec.tags.iter().filter(|tag| items::check(&tag.address).is_ok()) {
-        *tags.entry(tag.scan.scan_ms).or_default() += 1;
-    }
-    let requests = u32::from(settings.way == Way::Never);
-    tags.into_iter().map(|(scan_ms, tags)| ScanCost { scan_ms, requests, tags }).collect()
+    let tags = spec.tags.iter().filter(|tag| items::check(&tag.address).is_ok());
+    let paces: Vec<u32> = tags.map(|tag| tag.scan.scan_ms).collect();
+    let Some(scan_ms) = paces.iter().min().copied() else { return Vec::new() };
+    let tags = u32::try_from(paces.len()).unwrap_or(u32::MAX);
+    vec![ScanCost { scan_ms, requests: u32::from(settings.way == Way::Never), tags }]
 }
 
 fn is_same(one: &[Planned], other: &[Planned]) -> bool {
@@ -93,14 +110,6 @@ fn is_same(one: &[Planned], other: &[Planned]) -> bool {
 impl MtConnect {
     fn model(&self) -> Option<&[ModelDevice]> {
         self.model.as_deref().map(Vec::as_slice)
-    }
-
-    fn way(&self) -> Way {
-        match self.source {
-            Source::Polled(_) => Way::Never,
-            Source::Pushed(_) => Way::Auto,
-            Source::Closed => self.settings.way,
-        }
     }
 
     /// Reads the model. An agent whose model is no answer may still tell the present state.
@@ -124,53 +133,103 @@ impl MtConnect {
         }
     }
 
-    /// Opens the stream, or turns to asking where that is told or needed.
+    /// Gives the pace of the fastest tag.
+    fn scan_ms(&self) -> Option<u32> {
+        self.tags.iter().map(|planned| planned.tag.scan.scan_ms).min()
+    }
+
+    /// Whatever still listens, listens no more; what was heard stays.
+    fn leave(&mut self) {
+        self.source = Source::Closed;
+        self.heard.lock().session += 1;
+    }
+
+    /// Takes the present state, and opens the stream or turns to asking where that is told or
+    /// needed.
     async fn establish(&mut self, paying: Paying<'_>) -> Result<(), DriverError> {
-        self.is_stale = false;
-        if let Source::Pushed(standing) = &self.source {
-            self.position = Some(standing.position());
-        }
-        self.source = Source::Polled(Box::default());
-        if self.tags.is_empty() || self.settings.way == Way::Never {
+        self.leave();
+        let Some(scan_ms) = self.scan_ms() else {
+            self.source = Source::Polled;
             return Ok(());
-        }
-        let (routes, _) = Routes::arrange(&self.tags, self.model());
-        let fastest = self.tags.iter().map(|planned| planned.tag.scan.scan_ms).min();
-        let (least, most) = (*INTERVALS_MS.start(), *INTERVALS_MS.end());
-        let wish = Wish {
-            agent: self.agent.clone(),
-            routes,
-            is_all: self.settings.device.is_none(),
-            interval_ms: fastest.unwrap_or(most).clamp(least, most),
-            wake: self.wake.clone(),
-            before: self.position,
         };
-        match stream::establish(wish, paying).await? {
-            Some(standing) => self.source = Source::Pushed(Box::new(standing)),
-            None => tracing::info!(
-                url = self.agent.base(),
-                "the agent has no sequence numbers or no stream: asking at each scan"
-            ),
-        }
+        self.routes = Arc::new(Routes::arrange(&self.tags, self.model()).0);
+        let is_told = self.begin(paying).await?;
+        self.source = if self.heard.lock().position.is_none() {
+            tracing::info!(url = self.agent.base(), "no sequence numbers: asking for all");
+            Source::Polled
+        } else {
+            let is_mute = std::mem::take(&mut self.is_mute);
+            let streams = self.settings.way == Way::Auto && is_told && !is_mute;
+            self.follow(scan_ms, streams, paying).await?
+        };
+        self.is_stale = false;
+        self.wake.notify_one();
         Ok(())
     }
 
-    /// Reads the tags of one scan class from the present state.
-    async fn poll(
-        &mut self,
-        scan: usize,
-        out: &mut Batch,
-        paying: Paying<'_>,
-    ) -> Result<(), DriverError> {
-        let Some(routes) = self.scans.get(scan) else { return Err(errors::closed()) };
+    /// Takes the present state; tells whether the agent's header gives sequence numbers.
+    async fn begin(&self, paying: Paying<'_>) -> Result<bool, DriverError> {
         let document = self.agent.get("current", paying).await?;
-        let Source::Polled(follow) = &mut self.source else { return Err(errors::closed()) };
-        let intake = stream::snapshot(&document, follow, routes)?;
-        out.readings.extend(intake.readings);
-        out.current = Some(follow.current());
-        out.conditions = follow.active();
-        out.hearing = Some(Hearing::Whole);
+        let fault = |fault| errors::document(&document.url, fault);
+        let survey = Survey::read(&document.text).map_err(fault)?;
+        let mut heard = self.heard.lock();
+        heard.begin(&document.text, &survey, &self.routes, false).map_err(fault)?;
+        Ok(survey.header.next.is_some())
+    }
+
+    async fn follow(
+        &self,
+        scan_ms: u32,
+        streams: bool,
+        paying: Paying<'_>,
+    ) -> Result<Source, DriverError> {
+        let followed = Followed {
+            agent: self.agent.clone(),
+            routes: self.routes.clone(),
+            is_all: self.settings.device.is_none(),
+            heard: self.heard.clone(),
+        };
+        if streams {
+            let interval_ms = scan_ms.clamp(*INTERVALS_MS.start(), *INTERVALS_MS.end());
+            let wake = self.wake.clone();
+            let standing = stream::establish(followed.clone(), interval_ms, wake, paying).await?;
+            if let Some(standing) = standing {
+                return Ok(Source::Pushed(Box::new(standing)));
+            }
+            tracing::info!(url = self.agent.base(), "no stream: asking for what has changed");
+        }
+        let mut scan = Scan::new(followed);
+        match scan.ask(paying).await {
+            Ok(()) => Ok(Source::Followed(Box::new(scan))),
+            // It answers current, and not sample.
+            Err(error) if has_answered(&error) => {
+                tracing::warn!(%error, "no samples: asking for the present state at each scan");
+                Ok(Source::Polled)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads all tags from the present state.
+    async fn poll(&self, out: &mut Batch, paying: Paying<'_>) -> Result<(), DriverError> {
+        let document = self.agent.get("current", paying).await?;
+        let mut heard = self.heard.lock();
+        heard
+            .look(&document.text, &self.routes)
+            .map_err(|fault| errors::document(&document.url, fault))?;
+        let _later = heard.drain(out);
         Ok(())
+    }
+
+    /// Takes the present state again within a session.
+    async fn renew(&mut self, paying: Paying<'_>) -> Result<(), DriverError> {
+        let before = self.source.cadence(&self.settings, 0);
+        self.establish(paying).await?;
+        if self.source.cadence(&self.settings, 0) == before {
+            return Ok(());
+        }
+        // How it is scanned is planned when a session begins.
+        Err(errors::changed(self.agent.base()))
     }
 }
 
@@ -194,31 +253,20 @@ impl Driver for MtConnect {
             self.is_stale = !matches!(self.source, Source::Closed);
             self.wake.notify_one();
         }
-        let (_, rejected) = Routes::arrange(tags, self.model());
+        let (routes, rejected) = Routes::arrange(tags, self.model());
+        self.routes = Arc::new(routes);
         let is_taken = |planned: &&Planned| !rejected.iter().any(|(id, _)| *id == planned.id);
-        let way = self.way();
-        let mut classes: BTreeMap<u32, Vec<Planned>> = BTreeMap::new();
-        for planned in tags.iter().filter(is_taken) {
-            // A stream has one pace.
-            let class = if way == Way::Never { planned.tag.scan.scan_ms } else { 0 };
-            classes.entry(class).or_default().push(planned.clone());
-        }
-        let model = self.model();
-        let scans: Vec<Routes> =
-            classes.values().map(|tags| Routes::arrange(tags, model).0).collect();
-        let slices = (0u32..).zip(classes).map(|(number, (scan_ms, tags))| Slice {
-            id: SliceId(number),
+        let taken: Vec<TagId> = tags.iter().filter(is_taken).map(|planned| planned.id).collect();
+        // One answer holds what has changed of all, and a stream has one pace.
+        let cadence = self.source.cadence(&self.settings, self.scan_ms().unwrap_or_default());
+        let slice = Slice {
+            id: SliceId(0),
             unit: UnitId(0),
-            cadence: match way {
-                Way::Auto => Cadence::Pushed,
-                Way::Never => Cadence::Polled { scan_ms },
-            },
-            tags: tags.iter().map(|planned| planned.id).collect::<Vec<TagId>>(),
-            requests: u32::from(way == Way::Never),
-        });
-        let slices = slices.collect();
-        self.scans = scans;
-        PlanReport { slices, rejected }
+            cadence,
+            requests: u32::from(cadence.scan_ms().is_some()),
+            tags: taken,
+        };
+        PlanReport { slices: Vec::from_iter(Some(slice).filter(|s| !s.tags.is_empty())), rejected }
     }
 
     async fn open(
@@ -227,39 +275,37 @@ impl Driver for MtConnect {
         toll: &Toll,
         deadline: Instant,
     ) -> Result<Identity, DriverError> {
-        self.source = Source::Closed;
+        self.leave();
         self.wake = wake;
         let identity = self.probe((toll, deadline)).await?;
-        if let Err(error) = self.establish((toll, deadline)).await {
-            self.source = Source::Closed;
-            return Err(error);
-        }
-        self.wake.notify_one();
+        self.establish((toll, deadline)).await?;
         Ok(identity)
     }
 
     async fn acquire(
         &mut self,
-        slice: SliceId,
+        _slice: SliceId,
         out: &mut Batch,
         toll: &Toll,
         deadline: Instant,
     ) -> Result<(), DriverError> {
-        if self.is_stale && matches!(self.source, Source::Pushed(_)) {
-            self.establish((toll, deadline)).await.map_err(drop_session)?;
+        let paying = (toll, deadline);
+        if self.is_stale && !matches!(self.source, Source::Closed) {
+            self.renew(paying).await.map_err(drop_session)?;
         }
-        match &self.source {
-            Source::Closed => Err(errors::closed()),
+        let acquired = match &mut self.source {
+            Source::Closed => return Err(errors::closed()),
             Source::Pushed(standing) => {
                 let drained = standing.drain(out);
-                self.position = Some(standing.position());
-                drained
+                self.is_mute = standing.is_mute();
+                return drained;
             }
-            Source::Polled(_) => {
-                let scan = usize::try_from(slice.0).unwrap_or(usize::MAX);
-                self.poll(scan, out, (toll, deadline)).await.map_err(drop_session)
-            }
-        }
+            Source::Followed(scan) => scan.follow(out, paying).await,
+            Source::Polled => self.poll(out, paying).await,
+        };
+        // A failure marks the tags, and what has not changed is not told again by itself.
+        self.is_stale |= acquired.is_err();
+        acquired.map_err(drop_session)
     }
 
     fn ask(&mut self, ask: Ask, toll: Toll, deadline: Instant) -> Asking<'_> {
@@ -273,10 +319,7 @@ impl Driver for MtConnect {
     }
 
     async fn close(&mut self, _deadline: Instant) {
-        if let Source::Pushed(standing) = &self.source {
-            self.position = Some(standing.position());
-        }
-        self.source = Source::Closed;
+        self.leave();
     }
 }
 

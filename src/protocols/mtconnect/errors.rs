@@ -2,6 +2,7 @@
 
 use super::xml::{AgentError, Fault};
 use crate::driver::{DriverError, ErrorKind, Reaction};
+use crate::net::tls::{self, TlsFault};
 
 /// Makes an error about one address. HTTP multiplexes: only a lost connection ends the session.
 fn about(url: &str, kind: ErrorKind, what: impl std::fmt::Display) -> DriverError {
@@ -14,6 +15,19 @@ fn about(url: &str, kind: ErrorKind, what: impl std::fmt::Display) -> DriverErro
 
 /// A request that brought no answer.
 pub(super) fn request(url: &str, error: &reqwest::Error) -> DriverError {
+    match tls::fault_in(error) {
+        Some(TlsFault::Certificate(what)) => {
+            return about(url, ErrorKind::CertificateRejected, what).hint(
+                "name the authority that signed it as ca_file; check that the host of agent_url \
+                 is a name in the certificate, and both clocks",
+            );
+        }
+        Some(TlsFault::Protocol(what)) => {
+            return about(url, ErrorKind::Protocol, what)
+                .hint("write http:// in agent_url, or the port that speaks TLS");
+        }
+        None => {}
+    }
     if error.is_connect() {
         return about(url, ErrorKind::Unreachable, "no connection")
             .hint("check host and port, that the agent runs, and the firewall between");
@@ -122,6 +136,12 @@ pub(super) fn multipart(url: &str, what: &str) -> DriverError {
 pub(super) fn restarted(url: &str) -> DriverError {
     about(url, ErrorKind::LinkLost, "the agent has begun anew: its model is read again")
         .hint("nothing need be done; what it had not sent before is lost, and counted")
+}
+
+/// An agent that streamed and no longer does, or the other way round.
+pub(super) fn changed(url: &str) -> DriverError {
+    about(url, ErrorKind::LinkLost, "it no longer gives its observations the way it did")
+        .hint("nothing need be done: the session begins anew")
 }
 
 /// Nothing is open.

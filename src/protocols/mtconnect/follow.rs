@@ -28,8 +28,28 @@ pub(super) const ROWS_MAX: usize = 5000;
 pub(super) enum Kind {
     /// To current: the whole present state.
     Snapshot,
+    /// To current, of which only observations before that number count: the others come in
+    /// their order.
+    SnapshotBefore(u64),
     /// To sample: what has changed.
     Changes,
+    /// To sample, of which only the observations from one number to before another count.
+    Between(u64, u64),
+}
+
+impl Kind {
+    fn is_snapshot(self) -> bool {
+        matches!(self, Self::Snapshot | Self::SnapshotBefore(_))
+    }
+
+    /// Tells whether an observation counts.
+    fn wants(self, sequence: Option<u64>) -> bool {
+        match (self, sequence) {
+            (Self::SnapshotBefore(end), Some(number)) => number < end,
+            (Self::Between(from, end), Some(number)) => (from..end).contains(&number),
+            _ => true,
+        }
+    }
 }
 
 /// What came of one document.
@@ -41,16 +61,6 @@ pub(super) struct Intake {
     /// The lowest and the highest sequence number in it.
     pub(super) sequences: Option<(u64, u64)>,
     pub(super) observations: usize,
-    /// The sequence numbers of a snapshot, for counting what it makes good.
-    numbers: Vec<u64>,
-}
-
-impl Intake {
-    /// Counts the observations from a sequence number on.
-    pub(super) fn since(&self, sequence: u64) -> u64 {
-        let count = self.numbers.iter().filter(|number| **number >= sequence).count();
-        u64::try_from(count).unwrap_or(u64::MAX)
-    }
 }
 
 type Keyed = Vec<(Arc<str>, Value)>;
@@ -90,13 +100,13 @@ impl Follow {
         let mut draft = Draft::default();
         let mut found: &[Route] = &[];
         let header = streams::read(document, |place, seen| {
+            if !kind.wants(seen.sequence) {
+                return;
+            }
             draft.intake.observations += 1;
             if let Some(sequence) = seen.sequence {
                 let (low, high) = draft.intake.sequences.unwrap_or((sequence, sequence));
                 draft.intake.sequences = Some((low.min(sequence), high.max(sequence)));
-                if kind == Kind::Snapshot {
-                    draft.intake.numbers.push(sequence);
-                }
             }
             if seen.category == Category::Condition || seen.is_set() {
                 draft.later.push((place.clone(), seen));
@@ -133,7 +143,7 @@ impl Follow {
         received_ts: Timestamp,
     ) -> Intake {
         let Draft { mut intake, later, newest, .. } = draft;
-        if kind == Kind::Snapshot {
+        if kind.is_snapshot() {
             *self = Self::default();
         }
         for (place, seen) in later {
@@ -172,7 +182,7 @@ impl Follow {
             return (Value::Null, values::UNAVAILABLE);
         }
         let keyed = self.sets.entry(seen.id.as_ref().into()).or_default();
-        if kind == Kind::Snapshot || seen.is_reset {
+        if kind.is_snapshot() || seen.is_reset {
             keyed.clear();
         }
         let mut is_cut = false;

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use super::errors;
 use super::multipart;
 use super::settings::AgentSettings;
-use super::xml::{Fault, Walker};
+use super::xml::{AgentError, Fault, Walker};
 use crate::driver::{DriverError, ErrorKind, Toll};
+use crate::net::tls::{self, TlsFiles};
 
 /// A document of 100 000 observations has 12 MB; four such machines on one agent are the most
 /// that is taken at once, unpacked.
@@ -47,7 +48,21 @@ pub(super) struct Stream {
 pub(super) enum Streamed {
     Stream(Stream),
     /// It answered once, and that was all.
-    Once(Document),
+    Once,
+}
+
+/// A request that brought no document.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The agent's own reason, where it answered with one.
+    pub(super) code: Option<AgentError>,
+    pub(super) error: DriverError,
+}
+
+impl From<DriverError> for Refusal {
+    fn from(error: DriverError) -> Self {
+        Self { code: None, error }
+    }
 }
 
 /// Whoever pays for a request, and until when its answer is of use.
@@ -71,6 +86,17 @@ impl Agent {
             .http1_only()
             .connect_timeout(CONNECT_MAX)
             .pool_max_idle_per_host(2);
+        let client = match &settings.ca_file {
+            None => client,
+            Some(path) => {
+                let files = TlsFiles { ca_file: Some(path.clone()), client: None };
+                let config = tls::config(&files).map_err(|error| {
+                    DriverError::new(ErrorKind::Settings, error.to_string())
+                        .hint("give a file in PEM form that the collector's user may read")
+                })?;
+                client.tls_backend_preconfigured((*config).clone())
+            }
+        };
         let client = client.build().map_err(|_| {
             DriverError::new(ErrorKind::Settings, "this machine's certificates can't be read")
                 .hint("install the system's certificate authorities (ca-certificates)")
@@ -88,11 +114,20 @@ impl Agent {
         request: &str,
         paying: Paying<'_>,
     ) -> Result<Document, DriverError> {
+        self.fetch(request, paying).await.map_err(|refusal| refusal.error)
+    }
+
+    /// Asks for one document, and tells the agent's own refusals from others.
+    pub(super) async fn fetch(
+        &self,
+        request: &str,
+        paying: Paying<'_>,
+    ) -> Result<Document, Refusal> {
         let deadline = paying.1.min(Instant::now() + self.settings.timeout);
         let (url, response) = self.send(request, (paying.0, deadline)).await?;
         match timeout_at(deadline, whole(&url, response)).await {
             Ok(text) => Ok(Document { url, text: text? }),
-            Err(_) => Err(errors::silent(&url)),
+            Err(_) => Err(errors::silent(&url).into()),
         }
     }
 
@@ -101,7 +136,7 @@ impl Agent {
         &self,
         request: &str,
         paying: Paying<'_>,
-    ) -> Result<Streamed, DriverError> {
+    ) -> Result<Streamed, Refusal> {
         let deadline = paying.1.min(Instant::now() + self.settings.timeout);
         let (url, response) = self.send(request, (paying.0, deadline)).await?;
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
@@ -109,8 +144,8 @@ impl Agent {
             return Ok(Streamed::Stream(Stream { url, boundary, response }));
         }
         match timeout_at(deadline, whole(&url, response)).await {
-            Ok(text) => Ok(Streamed::Once(Document { url, text: text? })),
-            Err(_) => Err(errors::silent(&url)),
+            Ok(text) => text.map(|_| Streamed::Once),
+            Err(_) => Err(errors::silent(&url).into()),
         }
     }
 
@@ -151,12 +186,12 @@ fn redirected(url: &str, response: &Response) -> Option<String> {
 
 /// Reads a whole body, counted as it unpacks; what is no success is the agent's error where it
 /// says one.
-async fn whole(url: &str, mut response: Response) -> Result<String, DriverError> {
+async fn whole(url: &str, mut response: Response) -> Result<String, Refusal> {
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| errors::request(url, &e))? {
         if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(errors::oversized(url, BODY_BYTES_MAX));
+            return Err(errors::oversized(url, BODY_BYTES_MAX).into());
         }
         body.extend_from_slice(&chunk);
     }
@@ -164,13 +199,15 @@ async fn whole(url: &str, mut response: Response) -> Result<String, DriverError>
     if !status.is_success() {
         return Err(refusal(url, status, text.as_deref().unwrap_or_default()));
     }
-    text.map_err(|_| errors::document(url, Fault::Encoding))
+    text.map_err(|_| errors::document(url, Fault::Encoding).into())
 }
 
 /// Says why the agent refuses: its own error document knows best.
-fn refusal(url: &str, status: StatusCode, text: &str) -> DriverError {
+fn refusal(url: &str, status: StatusCode, text: &str) -> Refusal {
     match Walker::new(text).root("MTConnectStreams") {
-        Err(fault @ Fault::Agent(_)) => errors::document(url, fault),
-        _ => errors::status(url, status.as_u16()),
+        Err(fault @ Fault::Agent(code)) => {
+            Refusal { code: Some(code), error: errors::document(url, fault) }
+        }
+        _ => errors::status(url, status.as_u16()).into(),
     }
 }

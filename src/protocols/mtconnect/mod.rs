@@ -2,17 +2,20 @@
 //!
 //! `xml` walks a document, `streams` and `devices` read its kinds, `values` and `conditions` give
 //! them meaning, `follow` keeps the present state, `http` and `multipart` carry it all, `stream`
-//! follows the sequence.
+//! and `scan` follow the sequence, and `heard` is where they put what came.
 
 mod answers;
 mod conditions;
 mod devices;
 mod driver;
+mod element;
 mod errors;
 mod follow;
+mod heard;
 mod http;
 mod items;
 mod multipart;
+mod scan;
 mod settings;
 mod stream;
 mod streams;

@@ -8,7 +8,8 @@ use crate::driver::{Keys, SettingError, Settings};
 use crate::net::dial::authority;
 
 /// Every key this protocol understands.
-pub(super) const KEYS: &[&str] = &["agent_url", "host", "port", "device", "stream", "timeout_ms"];
+pub(super) const KEYS: &[&str] =
+    &["agent_url", "host", "port", "ca_file", "device", "stream", "timeout_ms"];
 
 /// The port of nearly every agent (MTConnect Part 1, 5.1, names none).
 const PORT: u64 = 5000;
@@ -22,7 +23,7 @@ const TIMEOUTS_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 pub(super) enum Way {
     /// By a stream, where the agent has one.
     Auto,
-    /// By asking for the present state at each scan.
+    /// By asking at each scan for what has changed.
     Never,
 }
 
@@ -31,6 +32,9 @@ pub(super) enum Way {
 pub(super) struct AgentSettings {
     /// The agent's address, and the device's where only one is meant; no slash at its end.
     pub(super) base: String,
+    /// The authorities that may have signed the agent's certificate; the machine's own where
+    /// none is given.
+    pub(super) ca_file: Option<String>,
     /// Only this device is asked about.
     pub(super) device: Option<String>,
     pub(super) way: Way,
@@ -44,6 +48,10 @@ impl AgentSettings {
         let mut keys = Keys::new(settings);
         let url = place(&mut keys);
         let device = keys.text("device").filter(|_| settings.contains_key("device"));
+        let ca_file = keys.text("ca_file").filter(|_| settings.contains_key("ca_file"));
+        if ca_file.is_some() && url.as_ref().is_some_and(|url| url.scheme() != "https") {
+            keys.fault("ca_file", "is for an agent_url that begins with https://");
+        }
         let way = match keys.text("stream").map(|word| word.to_ascii_lowercase()).as_deref() {
             None | Some("auto") => Way::Auto,
             Some("never") => Way::Never,
@@ -60,7 +68,7 @@ impl AgentSettings {
                 }
                 let base = url.as_str().trim_end_matches('/').to_owned();
                 let timeout = Duration::from_millis(timeout_ms);
-                Ok(Self { base, device, way, timeout })
+                Ok(Self { base, ca_file, device, way, timeout })
             }
             _ => Err(keys.into_errors()),
         }
@@ -99,7 +107,8 @@ fn place(keys: &mut Keys<'_>) -> Option<Url> {
 /// Names the connection these settings make.
 pub(super) fn shared_as(settings: &Settings) -> Option<String> {
     let agent = AgentSettings::read(settings).ok()?;
-    Some(format!("{} {:?}", agent.base, agent.way))
+    let authority = agent.ca_file.unwrap_or_default();
+    Some(format!("{} {:?} {authority}", agent.base, agent.way))
 }
 
 #[cfg(test)]
@@ -136,6 +145,7 @@ mod tests {
             (json!({"host": "a", "port": 0}), "port"),
             (json!({"host": "a", "stream": "yes"}), "stream"),
             (json!({"host": "a", "timeout_ms": 1}), "timeout_ms"),
+            (json!({"host": "a", "ca_file": "/ca.crt"}), "ca_file"),
         ] {
             let errors = read(&value).unwrap_err();
             assert!(errors.iter().any(|error| error.key == key), "{value}: {errors:?}");

@@ -81,6 +81,18 @@ pub(super) fn text(id: &NodeId) -> Arc<str> {
     id.to_string().into()
 }
 
+/// Writes a node id with its namespace's URI, which stays when the index moves; `None` where
+/// there is none that leads back to it.
+pub(super) fn lasting(id: &NodeId, namespaces: &[Arc<str>]) -> Option<Arc<str>> {
+    let index = usize::from(id.namespace);
+    let uri = namespaces.get(index).filter(|_| index > 0)?;
+    let escaped = uri.replace('%', "%25").replace(';', "%3B");
+    let plain = NodeId::new(0, id.identifier.clone());
+    let text = format!("nsu={escaped};{plain}");
+    let found = Address::parse(&text).and_then(|address| address.resolve(namespaces));
+    (found.ok()? == *id).then(|| text.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +115,19 @@ mod tests {
         assert_eq!(address.resolve(&namespaces[..1]).unwrap_err().kind, ErrorKind::BadAddress);
         let odd = Address::parse("nsu=urn:a;b:c%25;i=7").unwrap();
         assert_eq!(odd, Address::Named { uri: "urn:a;b:c%".into(), id: 7u32.into() });
+    }
+
+    #[test]
+    fn a_node_is_written_with_the_uri_of_its_namespace_where_that_leads_back_to_it() {
+        let uris = ["http://opcfoundation.org/UA/", "urn:a;i=1%3B", "urn:b", "urn:b", "", " "];
+        let namespaces: Vec<Arc<str>> = uris.map(Arc::from).to_vec();
+        let lasting = |index, id: &str| lasting(&NodeId::new(index, id), &namespaces);
+        let odd = lasting(1, "x;y").unwrap();
+        assert_eq!(odd.as_ref(), "nsu=urn:a%3Bi=1%253B;s=x;y");
+        assert_eq!(lasting(2, "x").as_deref(), Some("nsu=urn:b;s=x"));
+        for index in [0, 3, 4, 9] {
+            assert_eq!(lasting(index, "x"), None, "{index}");
+        }
     }
 
     #[test]

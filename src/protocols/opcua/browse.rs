@@ -234,7 +234,9 @@ pub(super) async fn browse(
         caller.toll.report_progress(u32::try_from(found).unwrap_or(u32::MAX));
     }
     let (places, more) = tree.order();
-    let mut nodes: Vec<BrowseNode> = places.iter().map(|place| node(place, &walk.root)).collect();
+    let namespaces = &caller.live.namespaces;
+    let made = places.iter().map(|place| node(place, &walk.root, namespaces));
+    let mut nodes: Vec<BrowseNode> = made.collect();
     if walk.values {
         let ids: Vec<_> = places.iter().map(|place| place.seen.id.clone()).collect();
         read_values(&caller, &mut nodes, &ids).await?;
@@ -246,13 +248,14 @@ fn is_out_of_time(error: &DriverError) -> bool {
     matches!(error.kind, ErrorKind::Timeout | ErrorKind::BudgetExhausted)
 }
 
-fn node(place: &Place<'_>, root: &Arc<str>) -> BrowseNode {
+fn node(place: &Place<'_>, root: &Arc<str>, namespaces: &[Arc<str>]) -> BrowseNode {
     BrowseNode {
         // The root is echoed as it was asked for.
         node_id: match place.parent {
             None => root.clone(),
             Some(_) => address::text(&place.seen.id),
         },
+        address: address::lasting(&place.seen.id, namespaces),
         browse_name: place.seen.name.clone(),
         node_class: class_name(place.seen.class).into(),
         parent: match (place.parent, place.depth) {

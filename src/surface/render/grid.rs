@@ -181,7 +181,10 @@ fn broken(text: &str, width: u16) -> String {
         // A space may stand at the very edge: it is not written.
         let edge = rest.get(end..).is_some_and(|after| after.starts_with(' '));
         let line = rest.get(..end).unwrap_or_default();
-        let at = if edge { end } else { line.rfind(BREAKS).map_or(end, |at| at + 1) };
+        // Between words where that leaves half a line: a number or a name stays whole.
+        let word = line.rfind(' ').filter(|at| *at >= line.len() / 2);
+        let may = word.or_else(|| line.rfind(BREAKS));
+        let at = if edge { end } else { may.map_or(end, |at| at + 1) };
         let (line, after) = rest.split_at(at);
         lines.push_str(line.trim_end());
         lines.push('\n');
@@ -273,6 +276,7 @@ mod tests {
     fn texts_break_where_they_may_and_lose_nothing_but_spaces() {
         assert_eq!(broken("site/line1/filler/speed", 20), "site/line1/filler/\nspeed");
         assert_eq!(broken("a word or two", 6), "a word\nor two");
+        assert_eq!(broken("the bound is 3.0206", 16), "the bound is\n3.0206");
         assert_eq!(broken("hold_temperature", 8), "hold_\ntemperat\nure");
         assert_eq!(broken("", 5), "");
     }

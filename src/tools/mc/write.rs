@@ -8,15 +8,11 @@ use crate::actors::Deps;
 use crate::model::{DataType, EndpointName, Scalar, escape};
 use crate::protocols::mc::{Holds, PROTOCOL};
 use crate::tools::endpoint::pick;
-use crate::tools::write::{Gated, Terms, before, gated, raw_tag, unnamed};
+use crate::tools::write::{Proposed, Terms, proposed, raw_tag, unnamed, yes};
 use crate::tools::{Call, Code, Effect, Tool, ToolError};
 
 /// Words in one call, as in the reference; there the rest was dropped without a word.
 const WORDS_MAX: usize = 256;
-
-fn yes() -> bool {
-    true
-}
 
 /// Writes words from a device on, through the gate: dry by default; with dry_run=false a ticket
 /// is opened, which an operator has to approve.
@@ -51,11 +47,8 @@ pub(crate) struct WriteWordsInput {
 pub(crate) struct WriteWordsOutput {
     endpoint: EndpointName,
     headdevice: String,
-    /// The words now; empty where they could not be read.
-    before: Vec<Json>,
-    would_write: Vec<i64>,
     #[serde(flatten)]
-    gated: Gated,
+    proposed: Proposed<Vec<Json>, Vec<i64>>,
 }
 
 /// The tool.
@@ -99,18 +92,14 @@ impl Tool for WriteWords {
         };
         let terms =
             Terms { dry_run: input.dry_run, reason: input.reason, work_order: input.work_order };
-        let (selected, gated) = gated(deps, &call, tag, value, terms).await?;
-        let before = match before(&selected) {
+        let as_words = |before| match before {
             Json::Array(words) => words,
             Json::Null => Vec::new(),
             word => vec![word],
         };
-        Ok(WriteWordsOutput {
-            endpoint: target.name,
-            headdevice: escape(&input.headdevice),
-            before,
-            would_write: input.values,
-            gated,
-        })
+        let shown = (as_words, input.values);
+        let proposed = proposed(deps, &call, (tag, value), terms, shown).await?;
+        let headdevice = escape(&input.headdevice);
+        Ok(WriteWordsOutput { endpoint: target.name, headdevice, proposed })
     }
 }

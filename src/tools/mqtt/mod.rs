@@ -1,5 +1,6 @@
 //! The MQTT tools: messages by topic, Sparkplug's nodes, the tree of a unified namespace.
 
+mod listen;
 mod nodes;
 mod payload;
 mod publish;

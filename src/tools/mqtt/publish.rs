@@ -7,14 +7,10 @@ use crate::actors::Deps;
 use crate::model::{DataType, EndpointName, sanitize};
 use crate::protocols::mqtt::{PROTOCOL, publish_ref};
 use crate::tools::endpoint::pick;
-use crate::tools::write::{Gated, Terms, before, gated, raw_tag, typed, unnamed};
+use crate::tools::write::{Gated, Terms, before, gated, raw_tag, typed, unnamed, yes};
 use crate::tools::{Call, Effect, Tool, ToolError};
 
-use super::read::TOPIC_MAX;
-
-fn yes() -> bool {
-    true
-}
+use super::listen::TOPIC_MAX;
 
 /// Publishes a text to a topic, through the gate: dry by default; with dry_run=false a ticket is
 /// opened, which an operator has to approve. A topic that was never heard can't be compared with

@@ -2,41 +2,21 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{PER_TOPIC, Wish, age_ms, allowance, collect, filters, fitting, payload};
-use super::{ten, twenty_five};
+use super::listen::{Listened, TOPIC_MAX, listen, listening};
+use super::{age_ms, allowance, payload};
 use crate::actors::Deps;
 use crate::driver::Message;
 use crate::model::{EndpointName, Timestamp, sanitize};
-use crate::tools::endpoint::pick;
 use crate::tools::provenance::Provenance;
 use crate::tools::{Call, Tool, ToolError};
 
-/// The longest topic that is shown.
-pub(super) const TOPIC_MAX: usize = 256;
-
-/// Collects MQTT messages: those heard already first, then what arrives until count or timeout.
-#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ReadInput {
-    /// A filter such as site/line1/#; the endpoint's own topic where empty, else #.
-    #[arg(long, default_value = "")]
-    #[serde(default)]
-    pub topic: String,
-    /// The endpoint; may be left out where only one speaks MQTT.
-    #[arg(short, long)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// Messages wanted, 1 to 500.
-    #[arg(long, default_value_t = 25)]
-    #[serde(default = "twenty_five")]
-    pub count: i64,
-    /// Seconds until it ends in any case, 1 to 60.
-    #[arg(long, default_value_t = 10)]
-    #[serde(default = "ten")]
-    pub timeout_s: i64,
+listening! {
+    /// Collects MQTT messages: those heard already first, then what arrives until count or
+    /// timeout.
+    ReadInput, "A filter such as site/line1/#; the endpoint's own topic where empty, else #."
 }
 
 /// One message.
@@ -96,23 +76,14 @@ impl Tool for ReadTopic {
     }
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
-        let target = pick(deps, input.endpoint.as_deref(), "mqtt")?;
-        let wish = Wish::checked(input.count, PER_TOPIC, input.timeout_s)?;
-        let filters = filters(&target, &input.topic, "#");
-        let (found, mut provenance) = collect(&target, &call, &filters, wish).await?;
-        let answers = found.iter().map(|message| {
+        let show = |message: &Message| {
             let answer = MessageAnswer::of(message);
             let bytes = answer.bytes();
             (answer, bytes)
-        });
-        let (messages, is_cut) = fitting(answers.collect(), wish.bytes());
-        provenance.truncated |= is_cut;
-        Ok(ReadOutput {
-            endpoint: target.name,
-            topic: sanitize(&filters.join(" "), TOPIC_MAX),
-            message_count: messages.len(),
-            messages,
-            provenance,
-        })
+        };
+        let Listened { endpoint, topic, messages, provenance } =
+            listen(deps, &call, input.asked("#"), show).await?;
+        let message_count = messages.len();
+        Ok(ReadOutput { endpoint, topic, message_count, messages, provenance })
     }
 }

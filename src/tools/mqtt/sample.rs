@@ -2,41 +2,25 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::read::{MessageAnswer, TOPIC_MAX};
-use super::{PER_TOPIC, Wish, allowance, collect, filters, fitting};
-use super::{ten, twenty_five};
+use super::allowance;
+use super::listen::{Listened, listen, listening};
+use super::read::MessageAnswer;
 use crate::actors::Deps;
+use crate::driver::Message;
 use crate::model::{EndpointName, sanitize};
 use crate::protocols::mqtt::{Kind, Topic};
-use crate::tools::endpoint::pick;
 use crate::tools::provenance::Provenance;
 use crate::tools::{Call, Tool, ToolError};
 
 /// The reference's cut of an id.
 const ID_MAX: usize = 128;
 
-/// Collects Sparkplug B messages with their topics taken apart and their payloads decoded.
-#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SampleInput {
-    /// A filter such as spBv1.0/G1/#; the endpoint's own topic where empty, else spBv1.0/#.
-    #[arg(long, default_value = "")]
-    #[serde(default)]
-    pub topic: String,
-    /// The endpoint; may be left out where only one speaks MQTT.
-    #[arg(short, long)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<String>,
-    /// Messages wanted, 1 to 500.
-    #[arg(long, default_value_t = 25)]
-    #[serde(default = "twenty_five")]
-    pub count: i64,
-    /// Seconds until it ends in any case, 1 to 60.
-    #[arg(long, default_value_t = 10)]
-    #[serde(default = "ten")]
-    pub timeout_s: i64,
+listening! {
+    /// Collects Sparkplug B messages with their topics taken apart and their payloads decoded.
+    SampleInput,
+    "A filter such as spBv1.0/G1/#; the endpoint's own topic where empty, else spBv1.0/#."
 }
 
 /// A Sparkplug topic, taken apart.
@@ -104,24 +88,15 @@ impl Tool for SubscribeSample {
     }
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
-        let target = pick(deps, input.endpoint.as_deref(), "mqtt")?;
-        let wish = Wish::checked(input.count, PER_TOPIC, input.timeout_s)?;
-        let filters = filters(&target, &input.topic, "spBv1.0/#");
-        let (found, mut provenance) = collect(&target, &call, &filters, wish).await?;
-        let answers = found.iter().map(|message| {
+        let show = |message: &Message| {
             let sparkplug = TopicAnswer::of(&message.topic);
             let message = MessageAnswer::of(message);
             let bytes = message.bytes() + 160;
             (SampleAnswer { message, sparkplug }, bytes)
-        });
-        let (samples, is_cut) = fitting(answers.collect(), wish.bytes());
-        provenance.truncated |= is_cut;
-        Ok(SampleOutput {
-            endpoint: target.name,
-            topic: sanitize(&filters.join(" "), TOPIC_MAX),
-            message_count: samples.len(),
-            samples,
-            provenance,
-        })
+        };
+        let Listened { endpoint, topic, messages: samples, provenance } =
+            listen(deps, &call, input.asked("spBv1.0/#"), show).await?;
+        let message_count = samples.len();
+        Ok(SampleOutput { endpoint, topic, message_count, samples, provenance })
     }
 }

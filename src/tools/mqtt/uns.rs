@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::read::TOPIC_MAX;
+use super::listen::TOPIC_MAX;
 use super::{Wish, allowance, collect, five_hundred, ten};
 use crate::actors::Deps;
 use crate::model::{EndpointName, sanitize};

@@ -249,6 +249,7 @@ mod tests {
     fn at(id: &str, name: &str, parent: &str, value: Option<Value>) -> BrowseNode {
         BrowseNode {
             node_id: id.into(),
+            address: None,
             browse_name: name.into(),
             node_class: "Variable".into(),
             parent: parent.into(),

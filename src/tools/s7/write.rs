@@ -9,12 +9,8 @@ use crate::actors::Deps;
 use crate::model::{DataType, EndpointName, Scalar, Setpoint, wish};
 use crate::protocols::s7::PROTOCOL;
 use crate::tools::endpoint::pick;
-use crate::tools::write::{Gated, Terms, before, gated, raw_tag, typed, unnamed};
+use crate::tools::write::{Proposed, Terms, proposed, raw_tag, typed, unnamed, yes};
 use crate::tools::{Call, Code, Effect, Tool, ToolError};
-
-fn yes() -> bool {
-    true
-}
 
 /// The types that are written, and what they hold.
 const DTYPES: [(&str, Scalar); 14] = [
@@ -75,11 +71,8 @@ pub(crate) struct WriteDbInput {
 pub(crate) struct WriteDbOutput {
     endpoint: EndpointName,
     address: String,
-    /// The value now; null where it could not be read.
-    before: Json,
-    would_write: Json,
     #[serde(flatten)]
-    gated: Gated,
+    proposed: Proposed<Json, Json>,
 }
 
 /// The tool.
@@ -103,9 +96,9 @@ impl Tool for WriteDb {
         let tag = raw_tag(deps, &PROTOCOL, &target.name, tag)?;
         let WriteDbInput { dry_run, reason, work_order, .. } = input;
         let terms = Terms { dry_run, reason, work_order };
-        let (selected, gated) = gated(deps, &call, tag, value.clone(), terms).await?;
-        let before = before(&selected);
-        Ok(WriteDbOutput { endpoint: target.name, address, before, would_write: value, gated })
+        let wished = (tag, value.clone());
+        let proposed = proposed(deps, &call, wished, terms, (|before| before, value)).await?;
+        Ok(WriteDbOutput { endpoint: target.name, address, proposed })
     }
 }
 

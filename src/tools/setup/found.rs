@@ -62,7 +62,7 @@ pub fn found_tags(endpoint: &str, nodes: &[BrowseNode], standard: Standard) -> F
             continue;
         }
         // A table's cells are trimmed, and controls in an address would hide what it is.
-        let reference = node.node_id.as_ref();
+        let reference = node.address.as_deref().unwrap_or(&node.node_id);
         if reference.trim() != reference
             || reference.is_empty()
             || reference.contains(char::is_control)
@@ -136,6 +136,7 @@ mod tests {
     fn node(id: &str, name: &str, parent: &str, depth: u8, value: Option<Value>) -> BrowseNode {
         BrowseNode {
             node_id: id.into(),
+            address: None,
             browse_name: name.into(),
             node_class: "x".into(),
             parent: parent.into(),
@@ -152,7 +153,10 @@ mod tests {
             node("i=2253", "Server", "i=85", 1, None),
             node("i=2258", "CurrentTime", "i=2253", 2, five.clone()),
             node("ns=2;s=L", "Line/1", "i=85", 1, None),
-            node("ns=2;s=T", "Temp", "ns=2;s=L", 2, five.clone()),
+            BrowseNode {
+                address: Some("nsu=urn:l;s=T".into()),
+                ..node("ns=2;s=T", "Temp", "ns=2;s=L", 2, five.clone())
+            },
             node("ns=2;s=U", "Temp", "ns=2;s=L", 2, five.clone()),
             node(" ns=2;s=V", "Odd", "i=85", 1, five.clone()),
             node("ns=2;s=W", "\u{1b}[2J", "i=85", 1, Some(Value::text(&"x".repeat(500)))),
@@ -162,6 +166,8 @@ mod tests {
         assert_eq!(names, ["srv/Line_1/Temp", "srv/Line_1/Temp~2", "srv/_2J"]);
         assert_eq!((found.standard, found.unusable), (1, 1));
         assert_eq!(found.tags[0].value, 5);
+        assert_eq!(found.tags[0].reference, "nsu=urn:l;s=T", "what lasts, where there is such");
+        assert_eq!(found.tags[1].reference, "ns=2;s=U");
         assert_eq!(found.tags[2].value.as_str().unwrap().len(), VALUE_CHARS_MAX);
         let all = found_tags("srv", &nodes, Standard::With);
         assert_eq!(all.tags[0].name, "srv/Server/CurrentTime");

@@ -79,6 +79,21 @@ pub(super) struct Gated {
     provenance: Provenance,
 }
 
+/// The answer to a wish: the value before and after, and what stands against it.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(super) struct Proposed<B, W> {
+    /// The value now; empty or null where it could not be read.
+    before: B,
+    would_write: W,
+    #[serde(flatten)]
+    gated: Gated,
+}
+
+/// What a write is unless it is asked for: dry.
+pub(super) fn yes() -> bool {
+    true
+}
+
 const NOTE_DRY: &str = "Dry run: nothing was written. With dry_run=false a ticket is opened, which \
                         an operator has to approve.";
 const NOTE_OPEN: &str = "Nothing was written. An operator has to approve the ticket; follow it \
@@ -120,6 +135,19 @@ pub(super) async fn gated(
     };
     let gated = answer(&wish.tag, &selected, opened.as_ref());
     Ok((selected, gated))
+}
+
+/// Asks every rule of a wish as [`gated`] does, and says what would be written in the tool's own
+/// terms.
+pub(super) async fn proposed<B, W>(
+    deps: &Deps,
+    call: &Call,
+    (tag, value): (Arc<Tag>, Json),
+    terms: Terms,
+    (shown, would_write): (impl FnOnce(Json) -> B, W),
+) -> Result<Proposed<B, W>, ToolError> {
+    let (selected, gated) = gated(deps, call, tag, value, terms).await?;
+    Ok(Proposed { before: shown(before(&selected)), would_write, gated })
 }
 
 /// Makes the common part of an answer.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Gated, Terms, before, gated, typed};
+use super::{Proposed, Terms, proposed, typed};
 use crate::actors::Deps;
 use crate::model::EndpointName;
 use crate::tools::tag::resolve;
@@ -36,11 +36,8 @@ pub(crate) struct RequestInput {
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct RequestOutput {
     endpoint: EndpointName,
-    /// The value now; null where it could not be read.
-    before: Json,
-    would_write: Json,
     #[serde(flatten)]
-    gated: Gated,
+    proposed: Proposed<Json, Json>,
 }
 
 /// The tool.
@@ -59,7 +56,8 @@ impl Tool for Request {
         let RequestInput { value, reason, work_order, dry_run, .. } = input;
         let terms = Terms { dry_run, reason, work_order };
         let endpoint = tag.endpoint.clone();
-        let (selected, gated) = gated(deps, &call, tag, value.clone(), terms).await?;
-        Ok(RequestOutput { endpoint, before: before(&selected), would_write: value, gated })
+        let wished = (tag, value.clone());
+        let proposed = proposed(deps, &call, wished, terms, (|before| before, value)).await?;
+        Ok(RequestOutput { endpoint, proposed })
     }
 }

@@ -1,11 +1,13 @@
-//! TLS for a broker: whom we trust, and who we are.
+//! TLS: whom we trust, who we are, and what was wrong.
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
 /// Where distributions keep the authorities that the machine trusts.
 const SYSTEM_BUNDLES: &[&str] = &[
@@ -35,14 +37,78 @@ pub enum TlsError {
     NoPair,
 }
 
-/// The files of a broker's TLS.
+/// The files of a connection's TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TlsFiles {
-    /// The authorities that may have signed the broker's certificate; the machine's own where
+    /// The authorities that may have signed the server's certificate; the machine's own where
     /// none is given.
     pub ca_file: Option<String>,
-    /// Our certificate with its key, where the broker wants one.
+    /// Our certificate with its key, where the server wants one.
     pub client: Option<(String, String)>,
+}
+
+/// Why two sides did not agree on TLS; no text of the server or its certificate stands in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// One side does not trust the other's certificate.
+    Certificate(&'static str),
+    /// What came is no TLS, or none that both speak.
+    Protocol(&'static str),
+}
+
+/// Finds what TLS found wrong among the causes of a failure.
+#[must_use]
+pub fn fault_in(error: &(dyn Error + 'static)) -> Option<TlsFault> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let within = |io: &'_ io::Error| {
+            io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(judged)
+        };
+        let found = error.downcast_ref::<rustls::Error>().map(judged);
+        let found = found.or_else(|| error.downcast_ref::<io::Error>().and_then(within));
+        if found.is_some() {
+            return found;
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn judged(error: &rustls::Error) -> TlsFault {
+    use AlertDescription as Alert;
+    use TlsFault::{Certificate, Protocol};
+    match error {
+        rustls::Error::InvalidCertificate(why) => Certificate(match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the server's certificate has expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the server's certificate is not valid yet: compare the clocks"
+            }
+            CertificateError::UnknownIssuer => {
+                "the server's certificate is signed by none of the trusted authorities"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the server's certificate is for another name than the one it is called by"
+            }
+            CertificateError::Revoked => "the server's certificate is revoked",
+            _ => "the server's certificate is not valid",
+        }),
+        rustls::Error::NoCertificatesPresented => Certificate("the server shows no certificate"),
+        rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+            | Alert::HandshakeFailure,
+        ) => Certificate("the server refuses our certificate, or wants one"),
+        rustls::Error::InvalidMessage(_) => Protocol("the port does not speak TLS"),
+        _ => Protocol("TLS could not be agreed on"),
+    }
 }
 
 /// Reads the files.
