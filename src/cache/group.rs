@@ -286,6 +286,7 @@ impl Group {
 
     /// Appends copied rows to a window.
     pub(super) fn push_to(&self, column: usize, raw: &Raw, codes: &Codes, to: &mut Window) {
+        to.reserve(raw.len());
         for (_, sample) in self.samples(column, raw, codes) {
             match sample {
                 Some(sample) => to.push(sample),

@@ -21,6 +21,21 @@ pub(super) fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean / scale, (squares / n).sqrt() / scale)
 }
 
+/// Sums that run side by side: one after the other they would wait for each addition.
+const LANES: usize = 8;
+
+/// Gives the sum of the products of two runs, as far as both go.
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len().min(b.len());
+    let (a, b) = (a.get(..n).unwrap_or_default(), b.get(..n).unwrap_or_default());
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
+}
+
 /// Gives the least and the greatest; `None` for an empty run.
 pub(super) fn extremes(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |so_far, v| match so_far {
@@ -62,5 +77,7 @@ mod tests {
         assert_eq!(extremes([3.0, 1.0, 2.0].into_iter()), Some((1.0, 3.0)));
         assert!(!is_flat(-1.7e308, 1.7e308, 1e-9));
         assert_eq!(round(1e308, 6), 1e308);
+        let run: Vec<f64> = (0..21).map(f64::from).collect();
+        assert_eq!(dot(&run, &run[1..]), (0..20).map(|n| f64::from(n * (n + 1))).sum::<f64>());
     }
 }

@@ -54,6 +54,10 @@ impl Stats {
         };
         let finite = |value: &&f64| value.is_finite();
         let Some(first) = values.iter().find(finite) else { return stats };
+        if let Some(plain) = Plain::of(values, *first) {
+            let last = values.last().copied();
+            return Self { first: Some(*first), last, ..plain.settle(stats) };
+        }
         let mut sums = Sums::new(*first);
         let (chunks, rest) = values.as_chunks::<LANES>();
         chunks.iter().for_each(|chunk| sums.add(chunk));
@@ -75,6 +79,68 @@ impl Stats {
         };
         let values: Vec<f64> = window.values.iter().zip(&window.qualities).map(number).collect();
         Self::of(&values, &window.qualities)
+    }
+}
+
+/// Fewer lanes: all four sums of them stay in the registers of any machine.
+const PLAIN_LANES: usize = 4;
+
+/// The same sums where every value is a number: nothing has to be chosen.
+struct Plain {
+    shift: f64,
+    count: f64,
+    sum: f64,
+    square: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Plain {
+    /// Sums up; `None` where a value is no number, or their squares are too large for one.
+    #[allow(clippy::cast_precision_loss, reason = "values of a window, far below 2^53")]
+    fn of(values: &[f64], shift: f64) -> Option<Self> {
+        let (mut sum, mut square) = ([0.0; PLAIN_LANES], [0.0; PLAIN_LANES]);
+        let (mut min, mut max) = ([shift; PLAIN_LANES], [shift; PLAIN_LANES]);
+        let mut add = |chunk: &[f64; PLAIN_LANES]| {
+            let away = chunk.map(|value| value - shift);
+            for ((sum, square), away) in sum.iter_mut().zip(&mut square).zip(away) {
+                *sum += away;
+                *square += away * away;
+            }
+            for ((min, max), value) in min.iter_mut().zip(&mut max).zip(chunk) {
+                *min = if value < min { *value } else { *min };
+                *max = if value > max { *value } else { *max };
+            }
+        };
+        let (chunks, rest) = values.as_chunks::<PLAIN_LANES>();
+        chunks.iter().for_each(&mut add);
+        // The shift itself adds nothing and is no new extreme.
+        let mut last = [shift; PLAIN_LANES];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        add(&last);
+        let square: f64 = square.iter().sum();
+        // A NaN or an infinity anywhere is still in it.
+        square.is_finite().then(|| Self {
+            shift,
+            count: values.len() as f64,
+            sum: sum.iter().sum(),
+            square,
+            min: min.iter().copied().fold(shift, f64::min),
+            max: max.iter().copied().fold(shift, f64::max),
+        })
+    }
+
+    fn settle(&self, stats: Stats) -> Stats {
+        let Self { shift, count, sum, square, min, max } = *self;
+        let variance = ((square - sum * sum / count) / count).max(0.0);
+        Stats {
+            usable: stats.count,
+            mean: Some(shift + sum / count),
+            stdev: Some(variance.sqrt()),
+            min: Some(min),
+            max: Some(max),
+            ..stats
+        }
     }
 }
 

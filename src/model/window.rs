@@ -32,6 +32,13 @@ impl Window {
         self.received.is_empty()
     }
 
+    /// Makes room for so many samples more.
+    pub fn reserve(&mut self, more: usize) {
+        self.received.reserve(more);
+        self.values.reserve(more);
+        self.qualities.reserve(more);
+    }
+
     /// Appends one sample.
     pub fn push(&mut self, sample: Sample) {
         if sample.source_ts.is_some() || !self.source.is_empty() {

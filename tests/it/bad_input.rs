@@ -1,6 +1,6 @@
 //! Arguments, configurations and names that nobody should send, and somebody will.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::collector::{Collector, good_tags};
 use crate::device::Device;

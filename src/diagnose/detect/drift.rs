@@ -63,22 +63,26 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     let Some(own) = Move::of(signal, (begin, start), START_MIN) else {
         return Judgement::NotEvaluated("the signal does not move at the start of the window");
     };
+    let Some(limits) = subject.tag.map(|tag| tag.limits).filter(|l| *l != Limits::default()) else {
+        return Judgement::NotEvaluated("no limits to tell what matters");
+    };
+    let is_slow = own.step_share <= STEP_SHARE_MAX;
+    let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
+    // What does not move needs no neighbours to tell that it does not drift.
+    if own.now.is_finite() && (!is_on || own.pace(&signal.numbers) > PACE_MAX) {
+        return Judgement::Nothing;
+    }
     let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
     let moves: Vec<f64> = moves.map(|neighbour| neighbour.furthest).collect();
     if moves.len() < NEIGHBOURS_MIN {
         return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
     }
-    let Some(limits) = subject.tag.map(|tag| tag.limits).filter(|l| *l != Limits::default()) else {
-        return Judgement::NotEvaluated("no limits to tell what matters");
-    };
     let most = moves.iter().copied().fold(1.0_f64, f64::max);
     let bound = times * (1.0 + most);
     if !own.now.is_finite() || !bound.is_finite() {
         return Judgement::NotEvaluated("numbers too far apart to compare");
     }
-    let is_slow = own.step_share <= STEP_SHARE_MAX && own.pace <= PACE_MAX;
-    let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
-    if !is_on || own.now.abs() < bound * BACK {
+    if own.now.abs() < bound * BACK {
         return Judgement::Nothing;
     }
     if own.now.abs() < bound {
@@ -116,8 +120,6 @@ struct Move {
     since: usize,
     /// The largest step's share of the move.
     step_share: f64,
-    /// Noises of one value that it moved from one value to the next, on the mean.
-    pace: f64,
     /// The share of the move that its slope at the start foresaw.
     foreseen: f64,
     /// Where it stood at the start, and stands now.
@@ -153,8 +155,6 @@ impl Move {
         let level = median(work)?;
         let away = level - centre;
         let since = if above > below { above_at } else { below_at };
-        let moving = signal.numbers.len().saturating_sub(since).max(1);
-        let noise = noise(rest, work).max(least_step(&signal.numbers)?);
         let steps = rest.iter().zip(rest.iter().skip(NOW / 2));
         let step = steps.map(|(a, b)| (b - a).abs()).fold(0.0_f64, f64::max);
         Some(Self {
@@ -162,11 +162,19 @@ impl Move {
             furthest,
             sum: above.max(below),
             since,
-            pace: pace(away, moving, noise),
             step_share: if away == 0.0 { 1.0 } else { step / away.abs() },
             foreseen: foreseen(base, away, rest.len(), work),
             levels: (centre, level),
         })
+    }
+
+    /// Gives the noises of one value that it moved from one value to the next, on the mean.
+    #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
+    fn pace(&self, numbers: &[f64]) -> f64 {
+        let (from, now) = self.levels;
+        let moving = numbers.len().saturating_sub(self.since).max(1) as f64;
+        let noise = noise(numbers).max(least_step(numbers).unwrap_or(0.0));
+        (now - from).abs() / moving / noise
     }
 
     /// Tells whether it is beyond a limit, or will be if it goes on as long again.
@@ -198,20 +206,15 @@ fn foreseen(start: &[f64], away: f64, values: usize, work: &mut Vec<f64>) -> f64
     if away == 0.0 { 0.0 } else { per_value * values as f64 / away }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
-fn pace(away: f64, values: usize, noise: f64) -> f64 {
-    away.abs() / values as f64 / noise
-}
-
 /// Gives the deviation of one value from a line through its two neighbours: no slope is in it.
-fn noise(numbers: &[f64], work: &mut Vec<f64>) -> f64 {
-    work.clear();
-    work.extend(numbers.windows(3).filter_map(|three| match three {
+fn noise(numbers: &[f64]) -> f64 {
+    let bend = |three: &[f64]| match three {
         [a, b, c] => Some((a + c - 2.0 * b).abs()),
         _ => None,
-    }));
+    };
+    let mut bends: Vec<f64> = numbers.windows(3).filter_map(bend).collect();
     // The second difference of noise has six times its variance.
-    median(work).unwrap_or(0.0) * MAD_TO_SIGMA / 6.0_f64.sqrt()
+    median(&mut bends).unwrap_or(0.0) * MAD_TO_SIGMA / 6.0_f64.sqrt()
 }
 
 /// Gives the least step between two values: what a resolution may hide.

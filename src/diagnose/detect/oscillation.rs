@@ -3,7 +3,7 @@
 
 use super::signal::Kind;
 use super::{Detector, Evidence, Finding, Judgement, Severity, Subject, Verdict};
-use crate::diagnose::spread::spread;
+use crate::diagnose::spread::{dot, spread};
 
 /// Numbers of each half.
 const HALF_MIN: usize = 120;
@@ -89,9 +89,9 @@ impl Swing {
         // Of fewer pairs the sum is smaller: it is set against as many as there are.
         #[allow(clippy::cast_precision_loss, reason = "a few hundred samples")]
         let correlation = |lag: usize| {
-            let pairs = values.iter().zip(values.iter().skip(lag));
             let n = values.len() as f64;
-            pairs.map(|(a, b)| a * b).sum::<f64>() / energy * n / (n - lag as f64)
+            let later = values.get(lag..).unwrap_or_default();
+            dot(&values, later) / energy * n / (n - lag as f64)
         };
         let last = numbers.len() / PERIODS_MIN;
         let correlations: Vec<f64> = (0..=last).map(correlation).collect();

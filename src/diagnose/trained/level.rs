@@ -103,7 +103,7 @@ mod tests {
     fn a_day_that_does_not_come_is_a_fault_though_its_values_are_all_usual() {
         let day = |n: usize| if n % 96 > 40 { 50.0 } else { 20.0 };
         let values: Vec<f64> = noise(400, 3).iter().enumerate().map(|(n, x)| x + day(n)).collect();
-        let mut level = Level::learn(&values[..300], 3.0).unwrap();
+        let mut level = Level::learn(&values[..300], 4.0).unwrap();
         assert_eq!(values[300..].iter().filter(|v| level.push(**v)).count(), 0);
         let night: Vec<f64> = noise(96, 5).iter().map(|x| x + 20.0).collect();
         assert!(night.iter().any(|v| level.push(*v)));

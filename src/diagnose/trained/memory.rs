@@ -1,5 +1,7 @@
 //! How long a signal remembers, and how few of its values are news because of that.
 
+use crate::diagnose::spread::{dot, spread};
+
 /// An autocorrelation below this share of itself is forgotten: one e-th.
 const FORGOTTEN: f64 = 0.367_879_441_171_442_3;
 /// Products that are made for one autocorrelation: a longer run is given fewer lags.
@@ -12,16 +14,17 @@ const EXPONENT_MAX: f64 = 300.0;
 pub(super) fn autocorrelation(values: &[f64]) -> Vec<f64> {
     let Some((centred, energy)) = centred(values) else { return Vec::new() };
     let lags = (values.len() / 2).min(PRODUCTS_MAX / values.len().max(1));
-    let at = |lag: usize| {
-        let pairs = centred.iter().zip(centred.iter().skip(lag));
-        pairs.map(|(a, b)| a * b).sum::<f64>() / energy
-    };
+    let at = |lag: usize| dot(&centred, centred.get(lag..).unwrap_or_default()) / energy;
     (0..=lags).map(at).collect()
 }
 
 /// Gives the distances from the mean, in shares of the largest, and the sum of their squares.
 fn centred(values: &[f64]) -> Option<(Vec<f64>, f64)> {
-    let (mean, _) = crate::diagnose::spread::spread(values.iter().copied());
+    let first = values.first()?;
+    if values.iter().all(|v| v == first) {
+        return None;
+    }
+    let (mean, _) = spread(values.iter().copied());
     let largest = values.iter().map(|v| (v - mean).abs()).fold(0.0, f64::max);
     if largest <= 0.0 || !largest.is_finite() {
         return None;

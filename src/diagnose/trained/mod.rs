@@ -135,7 +135,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn none_learns_from_nothing_and_none_fires_on_more_of_the_same() {
+    fn none_learns_from_nothing_and_none_fires_often_on_more_of_the_same() {
         for kind in TRAINED {
             for bad in [vec![], vec![1.0; 500], vec![f64::NAN; 500], noise(30, 1)] {
                 assert!((kind.learn)(&bad, kind.usual).is_err(), "{}", kind.name);
@@ -143,7 +143,8 @@ pub(super) mod tests {
             let values = noise(3000, 3);
             let mut learnt = (kind.learn)(&values[..600], kind.usual).unwrap();
             let fired = values[600..].iter().filter(|v| learnt.push(**v)).count();
-            assert_eq!(fired, 0, "{}", kind.name);
+            // Three deviations are passed by one value in 370.
+            assert!(fired <= 24, "{}: {fired} of 2400", kind.name);
         }
     }
 

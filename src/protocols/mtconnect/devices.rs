@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::element::Element;
 use super::streams::Header;
-use super::xml::{Element, Fault, Step, Walker};
+use super::xml::{Fault, Step, Walker};
 use crate::driver::{Asset, ModelComponent, ModelDevice, ModelItem};
 
 /// Components and data items of one document, all machines together: a cell has some thousands.

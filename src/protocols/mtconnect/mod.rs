@@ -8,6 +8,7 @@ mod answers;
 mod conditions;
 mod devices;
 mod driver;
+mod element;
 mod errors;
 mod follow;
 mod heard;

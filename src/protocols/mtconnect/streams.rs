@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::xml::{Element, Fault, Step, Walker};
+use super::element::Element;
+use super::xml::{Fault, Step, Walker};
 use crate::driver::{Category, Level};
 
 /// What a header says of the agent and its buffer (MTConnect Part 1, 6.2).
@@ -122,6 +123,12 @@ pub(super) fn read<'d>(
     let (mut header, mut place) = (Header::default(), Place::default());
     let mut category = Category::Event;
     while walker.depth() > 0 {
+        if let Some((element, text)) = walker.leaf() {
+            if let Some(seen) = described(&element, category, text.trim_ascii())? {
+                each(&place, seen);
+            }
+            continue;
+        }
         let Step::Open(element) = walker.step()? else { continue };
         match element.local_name() {
             "Header" => header = Header::read(&element)?,
@@ -136,7 +143,8 @@ pub(super) fn read<'d>(
             "Events" => category = Category::Event,
             "Condition" => category = Category::Condition,
             _ => {
-                if let Some(seen) = observation(&mut walker, &element, category)? {
+                if let Some(mut seen) = described(&element, category, "")? {
+                    content(&mut walker, &mut seen)?;
                     each(&place, seen);
                 }
             }
@@ -181,14 +189,15 @@ impl Survey {
     }
 }
 
-/// Reads one observation; `None` for an element that is none.
-fn observation<'d>(
-    walker: &mut Walker<'d>,
+/// Reads what an observation's element says; `None` for an element that is none.
+#[inline]
+fn described<'d>(
     element: &Element<'d>,
     category: Category,
+    text: &'d str,
 ) -> Result<Option<Seen<'d>>, Fault> {
     let mut seen = Seen {
-        element: "",
+        element: element.local_name(),
         category,
         id: Cow::Borrowed(""),
         name: Cow::Borrowed(""),
@@ -197,13 +206,13 @@ fn observation<'d>(
         sequence: None,
         rare: None,
         is_reset: false,
-        text: Cow::Borrowed(""),
+        text: Cow::Borrowed(text),
         entries: Vec::new(),
     };
     element.attributes(|name, value| match name {
         "dataItemId" => seen.id = value,
         "timestamp" => seen.timestamp = value,
-        "sequence" => seen.sequence = value.trim().parse().ok(),
+        "sequence" => seen.sequence = value.trim_ascii().parse().ok(),
         "name" => seen.name = value,
         "subType" => seen.sub_type = value,
         "type" => seen.rare.get_or_insert_default().kind = value,
@@ -217,8 +226,6 @@ fn observation<'d>(
     if seen.id.is_empty() {
         return Ok(None);
     }
-    seen.element = element.local_name();
-    content(walker, &mut seen)?;
     Ok(Some(seen))
 }
 
@@ -272,11 +279,12 @@ fn join<'d>(text: &mut Cow<'d, str>, more: Cow<'d, str>) {
     if text.is_empty() { *text = more } else { text.to_mut().push_str(&more) }
 }
 
+/// Takes white space away, which in XML is ASCII's (XML 1.0, 2.3).
 fn trim(text: &mut Cow<'_, str>) {
     match text {
-        Cow::Borrowed(borrowed) => *borrowed = borrowed.trim(),
+        Cow::Borrowed(borrowed) => *borrowed = borrowed.trim_ascii(),
         Cow::Owned(owned) => {
-            let trimmed = owned.trim();
+            let trimmed = owned.trim_ascii();
             if trimmed.len() != owned.len() {
                 *owned = trimmed.to_owned();
             }

@@ -42,6 +42,78 @@ fn of_one_device(observations: &str) -> String {
     )
 }
 
+/// Gives every observation of a document with where it stands.
+fn all(document: &str) -> Result<Vec<String>, Fault> {
+    let mut all = Vec::new();
+    streams::read(document, |place, seen| all.push(format!("{place:?} {seen:?}")))?;
+    Ok(all)
+}
+
+#[test]
+fn what_is_taken_whole_is_what_its_events_would_say() {
+    let mut observations = 0;
+    for entry in
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/mtconnect"))
+            .unwrap()
+    {
+        let document = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        // White space in an end tag says nothing, and is seldom enough to go the long way.
+        let mut parts = document.split("</");
+        let first = parts.next().unwrap().to_owned();
+        let spaced = parts.fold(first, |text, part| text + "</" + &part.replacen('>', " >", 1));
+        let (short, long) = (all(&document), all(&spaced));
+        assert_eq!(short, long);
+        observations += short.map_or(0, |all| all.len());
+    }
+    assert!(observations > 200, "{observations}");
+}
+
+#[test]
+fn an_element_in_an_odd_form_is_read_like_any_other() {
+    let read = |observations: &str| {
+        let (mut found, document) = (Vec::new(), of_one_device(observations));
+        streams::read(&document, |_, seen| {
+            found.push((
+                format!("{:?}", seen.category),
+                seen.id.into_owned(),
+                seen.text.into_owned(),
+            ));
+        })
+        .map(|_| found)
+    };
+    let one = |text: &str| Ok(vec![("Sample".to_owned(), "a".to_owned(), text.to_owned())]);
+    for (form, text) in [
+        ("<P dataItemId=\"a\">1</P>", "1"),
+        ("<m:P dataItemId=\"a\" > 1 </m:P>", "1"),
+        ("<P dataItemId=\"a\" name=\">\">1</P>", "1"),
+        ("<P name='x\">' dataItemId=\"a\">1</P>", "1"),
+        ("<P name=\"\" dataItemId=\"a\">1</P>", "1"),
+        ("<P dataItemId=\"a\">1&lt;2</P>", "1<2"),
+        ("<P dataItemId=\"&#97;\">1</P>", "1"),
+        ("<P dataItemId=\"a\"><!-- -->1<![CDATA[2]]></P>", "12"),
+        ("<P dataItemId=\"a\">1<x>3</x>2</P>", "12"),
+        ("<P dataItemId=\"a\"></P>", ""),
+        ("<P dataItemId=\"a\"/>", ""),
+    ] {
+        assert_eq!(read(&format!("<Samples>{form}</Samples>")), one(text), "{form}");
+    }
+    // An empty list has no children, whatever comes next to it.
+    let beside =
+        read("<Events><E dataItemId=\"e\">1</E></Events><Samples/><P dataItemId=\"a\">1</P>");
+    assert_eq!(beside.unwrap().len(), 2);
+    for damaged in [
+        "<P dataItemId=\"a\">1</Q>",
+        "<P dataItemId=\"a\">1</P",
+        "<P dataItemId=\"a\" dataItemId>1</P>",
+        "<P dataItemId=\"a\"name=\"b\">1</P>",
+        "<P dataItemId=\"a\" b c=\"d\">1</P>",
+        "<P dataItemId=\"a\" =\"d\">1</P>",
+    ] {
+        let found = read(&format!("<Samples>{damaged}</Samples>"));
+        assert_eq!(found, Err(Fault::Malformed), "{damaged}");
+    }
+}
+
 #[test]
 fn models_of_real_machines_are_read_whole() {
     for (name, machines) in [

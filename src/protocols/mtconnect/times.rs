@@ -41,13 +41,13 @@ fn fraction(rest: &[u8]) -> Option<i64> {
         _ => return None,
     };
     let mut nanos = 0;
-    for at in 0..9 {
-        let byte = digits.get(at).copied().unwrap_or(b'0');
+    for byte in digits {
         if !byte.is_ascii_digit() {
             return None;
         }
         nanos = nanos * 10 + i64::from(byte - b'0');
     }
+    (digits.len()..9).for_each(|_| nanos *= 10);
     Some(nanos)
 }
 

@@ -1,15 +1,19 @@
 //! Walks an XML document without trusting it: no DTD, no entities, nothing unbounded.
 
 use std::borrow::Cow;
+use std::io::BufRead as _;
 
+use memchr::{memchr, memchr2};
 use quick_xml::Reader;
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesStart, Event};
 
+use super::element::{Element, is_plain, local};
+
 /// Components nest about ten deep in real models, each in a list of its own.
 const DEPTH_MAX: usize = 64;
 /// The richest element of the schemas has about twenty.
-const ATTRIBUTES_MAX: usize = 64;
+pub(super) const ATTRIBUTES_MAX: usize = 64;
 
 /// Why a document can't be read, in our own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,20 +103,14 @@ pub(super) enum Step<'d> {
     End,
 }
 
-/// The beginning of an element.
-#[derive(Debug)]
-pub(super) struct Element<'d> {
-    /// Everything between the brackets.
-    content: &'d str,
-    name_len: usize,
-}
-
 /// A walk through one document.
 pub(super) struct Walker<'d> {
     document: &'d str,
     reader: Reader<&'d [u8]>,
     depth: usize,
     has_root: bool,
+    /// The last step was the beginning or the end of an element.
+    is_between: bool,
 }
 
 impl<'d> Walker<'d> {
@@ -120,7 +118,7 @@ impl<'d> Walker<'d> {
         let document = document.trim_start_matches('\u{feff}');
         let mut reader = Reader::from_str(document);
         reader.config_mut().expand_empty_elements = true;
-        Self { document, reader, depth: 0, has_root: false }
+        Self { document, reader, depth: 0, has_root: false, is_between: false }
     }
 
     /// Gives how many elements are open.
@@ -128,14 +126,43 @@ impl<'d> Walker<'d> {
         self.depth
     }
 
+    /// Takes an element that comes next and holds characters alone, whole, where it is written
+    /// as nearly every writer writes it; `None` leaves it to [`Self::step`]. In a document of
+    /// observations nearly all are such, and one look takes half the time of three events.
+    pub(super) fn leaf(&mut self) -> Option<(Element<'d>, &'d str)> {
+        if !self.is_between || self.depth == 0 || self.depth >= DEPTH_MAX {
+            return None;
+        }
+        let left = self.reader.get_ref().len();
+        let rest = self.document.get(self.document.len().checked_sub(left)?..)?;
+        let inside = rest.trim_ascii_start().strip_prefix('<')?;
+        let (start, after) = inside.split_at_checked(memchr(b'>', inside.as_bytes())?)?;
+        // The bracket may stand in a value: then the quote before it, if there is one, begins it.
+        let is_whole =
+            matches!(start.as_bytes(), [.., before, b'"'] if !b"= \t\r\n".contains(before));
+        let is_name = |byte: u8| byte.is_ascii_alphabetic() || byte == b':';
+        let end = start.bytes().position(|byte| !is_name(byte)).filter(|at| *at > 0)?;
+        let (name, attributes) = start.split_at_checked(end)?;
+        let after = after.get(1..)?;
+        let (text, end) = after.split_at_checked(memchr2(b'<', b'&', after.as_bytes())?)?;
+        let end = end.strip_prefix("</")?.strip_prefix(name)?.strip_prefix('>')?;
+        if !is_whole || !attributes.starts_with(' ') || !is_plain(attributes) {
+            return None;
+        }
+        self.reader.stream().consume(rest.len() - end.len());
+        Some((Element { name: local(name)?, attributes, is_plain: true }, text))
+    }
+
     /// Takes the next step.
     pub(super) fn step(&mut self) -> Result<Step<'d>, Fault> {
+        self.is_between = false;
         loop {
             match self.reader.read_event().map_err(|_| Fault::Malformed)? {
                 Event::Start(start) => return self.open(&start),
                 Event::Empty(_) => return Err(Fault::Malformed),
                 Event::End(_) => {
                     self.depth = self.depth.checked_sub(1).ok_or(Fault::Malformed)?;
+                    self.is_between = true;
                     return Ok(Step::Close);
                 }
                 Event::Text(text) => {
@@ -172,7 +199,11 @@ impl<'d> Walker<'d> {
         let (content, document) = (start.as_ptr() as usize, self.document.as_ptr() as usize);
         let at = content.checked_sub(document).ok_or(Fault::Malformed)?;
         let content = self.document.get(at..at + start.len()).ok_or(Fault::Malformed)?;
-        Ok(Step::Open(Element { content, name_len }))
+        let (name, attributes) = content.split_at_checked(name_len).ok_or(Fault::Malformed)?;
+        // An empty element has its end still to come.
+        self.is_between = self.document.as_bytes().get(at + start.len()) == Some(&b'>');
+        let name = local(name).ok_or(Fault::Malformed)?;
+        Ok(Step::Open(Element { name, attributes, is_plain: is_plain(attributes) }))
     }
 
     /// Passes over the rest of the element that was opened last.
@@ -237,70 +268,6 @@ fn character(name: &str) -> Result<Cow<'static, str>, Fault> {
         "apos" => "'".into(),
         _ => unescape(&format!("&{name};")).map_err(|_| Fault::Entity)?.into_owned().into(),
     })
-}
-
-impl<'d> Element<'d> {
-    /// Gives its name without a namespace prefix.
-    pub(super) fn local_name(&self) -> &'d str {
-        let name = self.content.get(..self.name_len).unwrap_or_default();
-        name.rsplit_once(':').map_or(name, |(_, local)| local)
-    }
-
-    /// Gives one attribute's value.
-    pub(super) fn attribute(&self, wanted: &str) -> Result<Option<Cow<'d, str>>, Fault> {
-        let mut found = None;
-        self.attributes(|name, value| {
-            if name == wanted {
-                found = Some(value);
-            }
-        })?;
-        Ok(found)
-    }
-
-    /// Gives each attribute, by its name without a prefix.
-    pub(super) fn attributes(&self, mut each: impl FnMut(&str, Cow<'d, str>)) -> Result<(), Fault> {
-        scan(self.content.get(self.name_len..).unwrap_or_default(), |name, value| {
-            each(name, value);
-        })
-    }
-}
-
-/// Reads attributes (XML 1.0, 3.1): a name, an equals sign, a value in quotes.
-fn scan<'a>(mut rest: &'a str, mut each: impl FnMut(&'a str, Cow<'a, str>)) -> Result<(), Fault> {
-    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
-    let mut count = 0;
-    loop {
-        let trimmed = rest.trim_start_matches(is_space);
-        if trimmed.is_empty() {
-            return Ok(());
-        }
-        if trimmed.len() == rest.len() {
-            return Err(Fault::Malformed);
-        }
-        count += 1;
-        if count > ATTRIBUTES_MAX {
-            return Err(Fault::Attributes);
-        }
-        let (name, after) = trimmed.split_once('=').ok_or(Fault::Malformed)?;
-        let name = name.trim_end_matches(is_space);
-        let after = after.trim_start_matches(is_space);
-        let quote = match after.as_bytes().first() {
-            Some(b'"') => '"',
-            Some(b'\'') => '\'',
-            _ => return Err(Fault::Malformed),
-        };
-        let (value, after) =
-            after.get(1..).and_then(|v| v.split_once(quote)).ok_or(Fault::Malformed)?;
-        if name.is_empty() || name.contains(is_space) || value.contains('<') {
-            return Err(Fault::Malformed);
-        }
-        let value = match value.contains('&') {
-            true => unescape(value).map_err(|_| Fault::Entity)?,
-            false => Cow::Borrowed(value),
-        };
-        each(name.rsplit_once(':').map_or(name, |(_, local)| local), value);
-        rest = after;
-    }
 }
 
 #[cfg(test)]
