@@ -99,7 +99,8 @@ impl Home {
         self.run(env!("CARGO_BIN_EXE_otctl"), words, "").await
     }
 
-    async fn run(&self, path: &str, words: &[&str], answers: &str) -> Ended {
+    /// Runs any program with answers on stdin.
+    pub(crate) async fn run(&self, path: &str, words: &[&str], answers: &str) -> Ended {
         let mut command = self.program(path, words);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();

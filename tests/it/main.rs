@@ -39,6 +39,7 @@ mod sdk_tools;
 mod secrets;
 mod serial;
 mod setup;
+mod terminal;
 mod tidy;
 mod unasked;
 mod wait;

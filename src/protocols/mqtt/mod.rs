@@ -54,12 +54,7 @@ const PROMPTS: &[Prompt] = &[
         default: "",
         need: Need::Required,
     },
-    Prompt {
-        key: "use_tls",
-        question: "TLS (true or false)",
-        default: "false",
-        need: Need::Optional,
-    },
+    Prompt { key: "use_tls", question: "TLS (yes or no)", default: "no", need: Need::Optional },
     Prompt {
         key: "port",
         question: "TCP port, empty for 1883 (8883 with TLS)",

@@ -30,6 +30,8 @@ const INTERVALS_MS: std::ops::RangeInclusive<u32> = 10..=1000;
 enum Source {
     /// Nothing is open.
     Closed,
+    /// Open, without tags to follow.
+    Idle,
     Pushed(Box<Standing>),
     /// What has changed is asked for at each scan.
     Followed(Box<Scan>),
@@ -40,8 +42,10 @@ enum Source {
 impl Source {
     fn cadence(&self, settings: &AgentSettings, scan_ms: u32) -> Cadence {
         match (self, settings.way) {
-            (Self::Pushed(_), _) | (Self::Closed, Way::Auto) => Cadence::Pushed,
-            (Self::Followed(_), _) | (Self::Closed, Way::Never) => Cadence::Followed { scan_ms },
+            (Self::Pushed(_), _) | (Self::Closed | Self::Idle, Way::Auto) => Cadence::Pushed,
+            (Self::Followed(_), _) | (Self::Closed | Self::Idle, Way::Never) => {
+                Cadence::Followed { scan_ms }
+            }
             (Self::Polled, _) => Cadence::Polled { scan_ms },
         }
     }
@@ -149,7 +153,7 @@ impl MtConnect {
     async fn establish(&mut self, paying: Paying<'_>) -> Result<(), DriverError> {
         self.leave();
         let Some(scan_ms) = self.scan_ms() else {
-            self.source = Source::Polled;
+            self.source = Source::Idle;
             return Ok(());
         };
         self.routes = Arc::new(Routes::arrange(&self.tags, self.model()).0);
@@ -223,9 +227,10 @@ impl MtConnect {
 
     /// Takes the present state again within a session.
     async fn renew(&mut self, paying: Paying<'_>) -> Result<(), DriverError> {
+        let was_idle = matches!(self.source, Source::Idle);
         let before = self.source.cadence(&self.settings, 0);
         self.establish(paying).await?;
-        if self.source.cadence(&self.settings, 0) == before {
+        if was_idle || self.source.cadence(&self.settings, 0) == before {
             return Ok(());
         }
         // How it is scanned is planned when a session begins.
@@ -295,6 +300,7 @@ impl Driver for MtConnect {
         }
         let acquired = match &mut self.source {
             Source::Closed => return Err(errors::closed()),
+            Source::Idle => return Ok(()),
             Source::Pushed(standing) => {
                 let drained = standing.drain(out);
                 self.is_mute = standing.is_mute();

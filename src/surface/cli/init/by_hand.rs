@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Setting;
 use crate::driver::{EndpointSpec, Protocol};
-use crate::model::{DataType, Tag, UnitId};
+use crate::model::{DataType, Quality, Tag, UnitId};
 use crate::surface::cli::direct::Direct;
 use crate::surface::cli::exit::Failure;
 use crate::surface::text::escaped;
@@ -48,16 +48,7 @@ impl Setting {
         spec: &EndpointSpec,
         address: &str,
     ) -> Result<Option<Tag>, Failure> {
-        let question = "Type, such as float32 or bool; nothing for the address' own";
-        let word = self.talk.ask(question, "")?;
-        let data_type = match word.as_str() {
-            "" => Some(DataType::Native),
-            word => DataType::parse(word),
-        };
-        let Some(data_type) = data_type else {
-            self.talk.say("That is no type; uint16, int32, float64, bool, string(16) are.")?;
-            return Ok(None);
-        };
+        let data_type = self.data_type()?;
         let unit = spec.settings.get("unit_id").and_then(serde_json::Value::as_u64);
         let unit = UnitId(unit.and_then(|unit| u8::try_from(unit).ok()).unwrap_or_default());
         let name = format!("{}/{address}", spec.name);
@@ -68,6 +59,22 @@ impl Setting {
                 self.talk.say(&escaped(&error.with_hint()))?;
                 Ok(None)
             }
+        }
+    }
+
+    /// Asks for a type until it is one.
+    fn data_type(&mut self) -> Result<DataType, Failure> {
+        let question = "Type, such as float32 or bool; nothing for the address' own";
+        loop {
+            let word = self.talk.ask(question, "")?;
+            let found = match word.as_str() {
+                "" => Some(DataType::Native),
+                word => DataType::parse(word),
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            self.talk.say("That is no type; uint16, int32, float64, bool, string(16) are.")?;
         }
     }
 
@@ -85,6 +92,12 @@ impl Setting {
         let Some(live) = live else { return Ok(None) };
         self.talk.say(&format!("  {} = {live}", escaped(&tag.address)))?;
         if !live.quality.is_good() {
+            self.talk.say(match live.quality {
+                Quality::BAD_CONFIGURATION_ERROR => {
+                    "  The device refuses this address; its manual says which it has."
+                }
+                _ => "  That is no good value, so it becomes no tag here.",
+            })?;
             return Ok(None);
         }
         let name = self.talk.ask("Name of this tag, or - to drop it", &tag.name)?;
