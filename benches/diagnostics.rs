@@ -307,13 +307,15 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// The configuration: one endpoint that answers; the others are refused at a port nobody has.
+/// The configuration: one endpoint that answers; the others are refused, each at an address of
+/// its own, as what shares one shares a connection and its finding.
 fn configuration(port: u16) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for n in 0..ENDPOINTS {
         let port = if n == 0 { port } else { 1 };
+        let host = format!("127.0.{}.{}", n / 250, n % 250 + 1);
         write!(text, "[[endpoints]]\nname = \"e{n}\"\nprotocol = \"modbus\"\n")?;
-        writeln!(text, "host = \"127.0.0.1\"\nport = {port}\nscan_ms = 100")?;
+        writeln!(text, "host = \"{host}\"\nport = {port}\nscan_ms = 100")?;
         for tag in 0..TAGS_OF_ONE {
             let name = format!("name = \"e{n}/t{tag}\"");
             writeln!(text, "[[endpoints.tags]]\n{name}\nref = \"holding:{tag}\"")?;
@@ -344,15 +346,16 @@ async fn collector(dir: &Path) -> anyhow::Result<Collector> {
     let collector = Collector::start(setup, |_| closed).await?;
     let deps = collector.deps().clone();
     let live = deps.cache.resolve("e0/t7").context("the tag is there")?;
+    let (mut window, mut open) = (0, 0);
     for _ in 0..240 {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let window = deps.cache.window_last(live, 512).len();
-        let open = deps.findings.published().open.len();
+        window = deps.cache.window_last(live, 512).len();
+        open = deps.findings.published().open.len();
         if open >= ENDPOINTS - 1 && window >= 200 {
             return Ok(collector);
         }
     }
-    anyhow::bail!("the findings did not come within two minutes")
+    anyhow::bail!("after two minutes {open} findings and {window} samples")
 }
 
 /// What a tool costs the thread that asks.
