@@ -257,6 +257,23 @@ async fn conditions_that_are_subscribed_answer_from_the_cache_and_follow_the_ser
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_names_no_condition_is_no_proof_that_there_is_none() {
+    let server = peer::node_opcua_with(&["REFRESH=1", "HOLD=97"]);
+    let endpoint = node_endpoint(&server).tag("level", "ns=1;s=Tank.Level", "");
+    let (_collector, client) = with(endpoint).await;
+    good_tags(&client, &["level"]).await;
+    for (age, how) in [(json!({}), "subscribed"), (json!({"max_age_s": 0}), "read")] {
+        eventually("the level alarm stands, as it did before anyone came", async || {
+            let alarms = client.call("opcua_read_alarms", age.clone()).await.good();
+            (alarms["conditions"] == how).then_some(())?;
+            let active = alarms["active_alarms"].as_array().unwrap().clone();
+            active.iter().any(|alarm| alarm["browse_name"] == "LevelAlarm").then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_opcua_link_that_breaks_shows_it_and_comes_back() {
     let server = peer::asyncua();
     let line = Counter::before(server.port, Framing::OpcUa).await;

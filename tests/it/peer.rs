@@ -88,8 +88,14 @@ pub(crate) fn asyncua_certificates() -> PathBuf {
 
 /// node-opcua: OPC UA at `/UA/Sim`, with conditions and history.
 pub(crate) fn node_opcua() -> Peer {
+    node_opcua_with(&[])
+}
+
+/// The same, with `NAME=VALUE` as its script says.
+pub(crate) fn node_opcua_with(settings: &[&str]) -> Peer {
     Peer::on_free_port("node-opcua", |port| {
         let mut words = vec!["env".to_owned(), format!("PKI={}", kept("node-opcua").display())];
+        words.extend(settings.iter().map(|setting| (*setting).to_owned()));
         words.extend(node("opcua_node_server.js"));
         words.push(port.to_string());
         words

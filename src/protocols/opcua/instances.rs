@@ -1,4 +1,5 @@
-//! Conditions as nodes: for servers that have alarms and no ConditionRefresh.
+//! Conditions as nodes: for servers that have alarms and no ConditionRefresh, or one that names
+//! none.
 //!
 //! Follows the event sources below the Server object to their conditions (Part 9, 6), and reads
 //! the state of each.

@@ -118,7 +118,8 @@ pub(super) async fn conditions(
     };
     let answer = refreshed(&caller, subscription, &mut heard, &cancel).await;
     caller.unsubscribe(subscription).await;
-    if let Some(answer) = answer? {
+    // Where a refresh names none, the server may have none, or name none (node-opcua 2.182).
+    if let Some(answer) = answer?.filter(|named| !named.is_empty()) {
         return Ok(Reply::Conditions(answer));
     }
     // What a node says now supersedes what an event said once; branches are no nodes.

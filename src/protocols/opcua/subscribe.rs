@@ -250,7 +250,10 @@ impl Standing {
                     out.conditions.push(event);
                 }
                 Some(Event::RefreshRequired) => refresh_wanted = true,
-                Some(Event::RefreshEnd) => out.hearing = Some(Hearing::Whole),
+                Some(Event::RefreshEnd) => {
+                    self.look_where_none_was_named(caller).await?;
+                    out.hearing = Some(Hearing::Whole);
+                }
                 Some(Event::Other) => {}
                 None => {
                     out.lost += 1;
@@ -267,6 +270,15 @@ impl Standing {
         }
         if out.hearing == Some(Hearing::Whole) {
             out.conditions = self.known();
+        }
+        Ok(())
+    }
+
+    /// Some servers take a refresh and name no condition, whatever its state (node-opcua 2.182
+    /// does): only their nodes can say that there is none.
+    async fn look_where_none_was_named(&self, caller: &Caller) -> Result<(), DriverError> {
+        if self.known.lock().is_empty() {
+            instances::read(caller).await?.iter().for_each(|event| self.remember(event));
         }
         Ok(())
     }
