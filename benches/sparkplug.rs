@@ -217,7 +217,8 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         let Taken { metrics, lost, cpu, .. } = take(flood, None).await?;
         println!(
-            "as fast as they come: {:.0} ns of CPU a metric; {metrics} taken, {lost} counted as lost",
+            "as fast as they come: {:.0} ns of CPU a metric that was taken; {metrics} were, {lost} \
+             were counted as lost",
             cpu.as_secs_f64() * 1e9 / f64::from(metrics)
         );
         let per_second = PER_SECOND / PER_MESSAGE;

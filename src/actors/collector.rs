@@ -16,14 +16,14 @@ use super::endpoints::EndpointsArgs;
 use super::findings::{FindingsArgs, FindingsFace};
 use super::historian::{HistorianArgs, HistorianFace};
 use super::root::{Root, RootArgs, RootMsg};
-use super::writes::{Cause, Desk};
+use super::writes::{Budgets, Cause, Desk};
 use crate::cache::{CacheLimits, TagCache};
 use crate::clock;
 use crate::config::{self, Audit, Change, Config, Problem, Sources};
 use crate::driver::Protocol;
 use crate::govern::breaker::Breaker;
 use crate::ledger::{Event, Ledger, LedgerError, Outlet, Settings, What};
-use crate::model::{Budget, EndpointName, Secret, Tag, TagId, TagName};
+use crate::model::{EndpointName, Secret, Tag, TagId, TagName};
 use crate::store::{SampleStore, StoreError};
 
 /// The shutdown as a whole: 5 s are promised, the rest is for the process itself.
@@ -101,17 +101,6 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
     /// What is wrong with the file and was left as it was before.
     pub problems: Vec<Problem>,
-    /// Budgets that stay as they were: raising one needs an approver's signature.
-    pub kept: Vec<String>,
-}
-
-/// Whether a reload may raise what a device may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Budgets {
-    /// Not where a write rule exists.
-    Kept,
-    /// An approver signed it.
-    Opened,
 }
 
 /// The root, once it runs, behind a lock that lets one reload at a time through.
@@ -152,8 +141,10 @@ impl Collector {
             reloader: Mutex::new(None),
             setup,
         });
-        let config = deps.config.read().clone();
+        let mut config = Config::clone(&deps.config.read());
+        let granted = deps.hold_budgets(&mut config, Budgets::Kept);
         let wanted = deps.prepare(&config, Restore::Tail)?;
+        *deps.config.write() = Arc::new(config);
         let args = RootArgs {
             ledger: deps.ledger.clone(),
             historian: HistorianArgs {
@@ -179,7 +170,7 @@ impl Collector {
             .map_err(|error| SetupError::Actors(error.to_string()))?;
         *deps.reloader.lock().await = Some(root.clone());
         let started = Event::new(What::Started).with("version", env!("CARGO_PKG_VERSION"));
-        if let Err(error) = deps.ledger.append_durable(started).await {
+        if let Err(error) = deps.ledger.put(started, vec![granted]).await {
             tracing::error!("the start could not be recorded, writes are frozen: {error}");
         }
         deps.load_policy().await;
@@ -253,10 +244,7 @@ impl Deps {
         let loaded = loaded.map_err(|error| SetupError::Actors(error.to_string()))?;
         let loaded = loaded.map_err(SetupError::Config)?;
         let mut loaded = config::keep_last_good(loaded, &before);
-        let kept = match budgets {
-            Budgets::Kept if self.needs_statement() => keep_budgets(&mut loaded, &before),
-            _ => Vec::new(),
-        };
+        let granted = self.hold_budgets(&mut loaded, budgets);
         let changes = config::diff(&before, &loaded);
         let problems = loaded.problems.clone();
         let history = loaded.history;
@@ -268,11 +256,11 @@ impl Deps {
         *self.config.write() = loaded;
         reconcile(root, wanted).await?;
         self.load_policy().await;
-        let recorded = self.ledger.append_durable(applied(&changes, &problems)).await;
+        let recorded = self.ledger.put(applied(&changes, &problems), vec![granted]).await;
         if let Err(error) = recorded {
             tracing::error!("a change of the configuration was not recorded: {error}");
         }
-        Ok(Reloaded { changes, problems, kept })
+        Ok(Reloaded { changes, problems })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.
@@ -300,30 +288,6 @@ impl Deps {
         let id_of = |tag: &Tag| self.cache.resolve(&tag.name);
         Ok(connections(&config.endpoints, self.setup.protocols, &id_of))
     }
-}
-
-/// Keeps every budget that would be raised as it was, and says which.
-fn keep_budgets(loaded: &mut Config, before: &Config) -> Vec<String> {
-    let mut kept = Vec::new();
-    for spec in &mut loaded.endpoints {
-        let Some(old) = before.endpoints.iter().find(|old| old.name == spec.name) else { continue };
-        let (was, will) = (old.budget, spec.budget);
-        let lower = Budget {
-            requests_per_s: will.requests_per_s.min(was.requests_per_s),
-            burst: will.burst.min(was.burst),
-            connections: will.connections.min(was.connections),
-            on_demand_share: will.on_demand_share.min(was.on_demand_share),
-        };
-        if lower != will {
-            spec.budget = lower;
-            kept.push(format!(
-                "{}: raising a budget needs an approver's signature, so it stays: \
-                 otctl collector reload --approver KEYFILE",
-                spec.name
-            ));
-        }
-    }
-    kept
 }
 
 /// Takes up the tickets where they stand, and says why this collector may write nothing.

@@ -22,7 +22,7 @@ mod sight;
 pub(crate) mod tests;
 mod writes;
 
-pub use collector::{Budgets, Collector, Plant, Pulse, Reloaded, Setup, SetupError, Stay};
+pub use collector::{Collector, Plant, Pulse, Reloaded, Setup, SetupError, Stay};
 pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
@@ -35,4 +35,6 @@ pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};
 pub use sight::allowance;
-pub use writes::{Cause, Desk, DeskError, Freeze, Selected, Statement, Wish, is_relaxed, raw_name};
+pub use writes::{
+    Budgets, Cause, Desk, DeskError, Freeze, Selected, Statement, Wish, is_relaxed, raw_name,
+};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::deps::Deps;
+use super::link::Link;
 use crate::config::{Agent, Config};
+use crate::driver::BlockRef;
 use crate::govern::breaker::Allowance;
 use crate::model::{Door, Principal, Tag, TagId, tag_matches};
 
@@ -64,8 +66,13 @@ fn agent<'c>(config: &'c Config, principal: &Principal) -> Option<&'c Agent> {
 /// Gives what a caller's user may cost.
 #[must_use]
 pub fn allowance(config: &Config, principal: &Principal) -> Allowance {
+    allowance_of(config, principal.uid)
+}
+
+/// Gives what a user's agents may cost.
+pub(super) fn allowance_of(config: &Config, uid: u32) -> Allowance {
     let usual = Allowance::default();
-    let Some(agent) = agent(config, principal) else { return usual };
+    let Some(agent) = config.agents.iter().find(|agent| agent.uid == uid) else { return usual };
     Allowance {
         calls_per_min: agent.calls_per_min.unwrap_or(usual.calls_per_min),
         bytes_per_min: agent.bytes_per_min.unwrap_or(usual.bytes_per_min),
@@ -106,6 +113,23 @@ impl Deps {
         self.sight().is_none() || self.resolve(name).is_some()
     }
 
+    /// Tells whether a value may be read for a write's sake: to one who is held to tags, only a
+    /// tag's.
+    #[must_use]
+    pub fn reads_tag(&self, tag: &Tag) -> bool {
+        self.sight().is_none_or(|sight| sight.free_reads) || self.shows(&tag.name)
+    }
+
+    /// Tells whether a stretch of a device's memory may be read: to one who is held to tags, only
+    /// what those that are shown fill without a gap.
+    #[must_use]
+    pub fn reads_block(&self, link: &Link, at: &BlockRef) -> bool {
+        let Some(sight) = self.sight().filter(|sight| !sight.free_reads) else { return true };
+        let shown = link.spec.tags.iter().filter(|tag| sight.shows(tag));
+        let filled = shown.filter_map(|tag| (link.protocol.block)(tag));
+        is_within(at, filled)
+    }
+
     /// Finds an argument that names an address outside the tags that are shown, where the caller
     /// is held to those. `takes` are the arguments of the tool.
     #[must_use]
@@ -136,11 +160,65 @@ impl Deps {
     }
 }
 
+/// Tells whether stretches together hold another one, in whatever order they come.
+fn is_within(wanted: &BlockRef, stretches: impl Iterator<Item = BlockRef>) -> bool {
+    let is_there =
+        |s: &BlockRef| (s.unit, s.area, s.section) == (wanted.unit, wanted.area, wanted.section);
+    let mut there: Vec<(u64, u64)> = stretches
+        .filter(is_there)
+        .map(|s| (s.address.into(), u64::from(s.address) + u64::from(s.count)))
+        .collect();
+    there.sort_unstable();
+    let (mut from, end) =
+        (u64::from(wanted.address), u64::from(wanted.address) + u64::from(wanted.count));
+    for (start, stop) in there {
+        if start <= from {
+            from = from.max(stop);
+        }
+    }
+    from >= end
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::UnitId;
+
+    #[test]
+    fn a_stretch_is_within_tags_where_they_fill_it_without_a_gap() {
+        let at = |address: u32, count: u32| {
+            let (unit, area) = (UnitId(1), "holding");
+            BlockRef { unit, area, section: 0, address, count }
+        };
+        let tags = || [at(12, 4), at(10, 2), at(20, 1), at(14, 1), at(u32::MAX, 1)];
+        for (address, count, is_filled) in [
+            (10, 1, true),
+            (10, 2, true),
+            (11, 1, true),
+            (10, 6, true),
+            (13, 3, true),
+            (20, 1, true),
+            (u32::MAX, 1, true),
+            (9, 1, false),
+            (9, 2, false),
+            (10, 7, false),
+            (15, 6, false),
+            (10, 11, false),
+            (u32::MAX, 2, false),
+        ] {
+            let within = is_within(&at(address, count), tags().into_iter());
+            assert_eq!(within, is_filled, "{address}, {count}");
+        }
+        for other in [
+            BlockRef { unit: UnitId(2), ..at(10, 1) },
+            BlockRef { area: "input", ..at(10, 1) },
+            BlockRef { section: 1, ..at(10, 1) },
+        ] {
+            assert!(!is_within(&other, tags().into_iter()), "{other:?}");
+        }
+    }
 
     fn narrowed(door: Door, tags: &[&str], free_reads: bool) -> Deps {
         let deps = Deps::alone();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Driver, DriverError};
+use super::{BlockRef, Driver, DriverError};
 use crate::model::{Budget, EndpointName, Secret, Tag};
 
 /// The endpoint's own keys of the configuration, as plain JSON.
@@ -69,6 +69,9 @@ pub struct Protocol {
     pub check: fn(&Settings) -> Vec<SettingError>,
     /// Checks a tag's address and type, and says how it goes on the wire.
     pub address: fn(&Tag) -> Result<WireAddress, DriverError>,
+    /// Gives the stretch of numbered memory that a tag fills; `None` where the protocol has names
+    /// instead, or the tag is a bit among others of a register or byte.
+    pub block: fn(&Tag) -> Option<BlockRef>,
     /// Requests one scan of these tags would need, without I/O.
     pub requests: fn(&EndpointSpec) -> Vec<ScanCost>,
     /// Two endpoints with the same key share one connection; `None` never shares.

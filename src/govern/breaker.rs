@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 /// Callers that are remembered; more users than this have no business with one collector.
 const CALLERS_MAX: usize = 1024;
@@ -22,7 +23,7 @@ const SAME_WITHIN_MS: u64 = 2 * MINUTE_MS;
 const SAME_KINDS_MAX: usize = 256;
 
 /// What a caller may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     /// Calls of tools a minute.
     pub calls_per_min: u32,

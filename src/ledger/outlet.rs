@@ -84,7 +84,9 @@ fn datagram(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes a message of RFC 5424, 6: the checkpoint is its text, there is no structured data.
 fn syslog(point: &Checkpoint, line: &str) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // A hardened service may not see the first.
+    let names = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let host = names.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(255).collect();
     let host = if host.is_empty() { "-" } else { &host };
     let pid = std::process::id();

@@ -1,7 +1,9 @@
 //! What one device may be asked.
 
+use serde::{Deserialize, Serialize};
+
 /// The load an endpoint may carry, scans and calls together.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Protocol messages a second, in the long run.
     pub requests_per_s: f64,

@@ -180,6 +180,9 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Only that it is handled counts: a write beyond the limit of a file's size then fails, as it
+    /// does on a full disk, and the process lives.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -188,6 +191,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

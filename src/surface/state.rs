@@ -2,11 +2,11 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::config;
 
@@ -14,6 +14,8 @@ use crate::config;
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// The sticky bit (chmod(2)).
 const STICKY: u32 = 0o1000;
+/// A link planted in a file's place is not followed (open(2), `O_NOFOLLOW`).
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// Others may pass through to the sockets, which have their own modes, but not look around.
 const DIRECTORY_MODE: u32 = 0o711;
 
@@ -39,6 +41,14 @@ pub enum StateError {
         /// The state directory.
         directory: String,
     },
+    /// Others could have put something in it.
+    #[error("{path} is not this user's own: {what}; choose another directory with --state")]
+    NotOurs {
+        /// The path.
+        path: String,
+        /// Why.
+        what: String,
+    },
     /// A file or directory can't be used.
     #[error("{doing} {path}: {error}")]
     Io {
@@ -52,6 +62,10 @@ pub enum StateError {
     /// No home directory, no `--state`.
     #[error("no state directory: give --state DIR, or set OT_AIOPS_HOME or HOME")]
     Nowhere,
+}
+
+fn not_ours(path: &Path, what: String) -> StateError {
+    StateError::NotOurs { path: path.display().to_string(), what }
 }
 
 pub(crate) fn failed<'a>(
@@ -144,12 +158,19 @@ impl StateDir {
     /// A path is too long, or a directory can't be made.
     pub fn prepare(&self) -> Result<(), StateError> {
         self.fits()?;
+        if self.run().symlink_metadata().is_ok_and(|about| about.is_symlink()) {
+            return Err(not_ours(&self.run(), "it is a link".to_owned()));
+        }
         for directory in [self.0.clone(), self.run()] {
             let mut builder = DirBuilder::new();
             builder.recursive(true).mode(DIRECTORY_MODE);
             builder.create(&directory).map_err(failed("making", &directory))?;
-            let mode = directory.metadata().map_err(failed("reading", &directory))?;
-            let mode = mode.permissions().mode();
+            let about = directory.metadata().map_err(failed("reading", &directory))?;
+            let own = rustix::process::getuid().as_raw();
+            if about.uid() != own && about.uid() != 0 {
+                return Err(not_ours(&directory, format!("it belongs to user {}", about.uid())));
+            }
+            let mode = about.permissions().mode();
             // A directory that everybody writes to, such as /tmp, is nobody's to close.
             if mode & 0o777 != DIRECTORY_MODE && mode & STICKY == 0 {
                 let mode = Permissions::from_mode(DIRECTORY_MODE);
@@ -168,8 +189,8 @@ impl StateDir {
         self.prepare()?;
         let path = self.run().join("collector.lock");
         let mut open = OpenOptions::new();
-        let lock = open.create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = lock.map_err(failed("opening", &path))?;
+        open.create(true).truncate(false).write(true).mode(0o600).custom_flags(NO_FOLLOW);
+        let lock = open.open(&path).map_err(failed("opening", &path))?;
         let pid_file = self.run().join("collector.pid");
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -181,8 +202,9 @@ impl StateDir {
             Err(error) => return Err(failed("locking", &path)(error.into())),
         }
         let mut open = OpenOptions::new();
-        let file = open.create(true).truncate(true).write(true).mode(0o600).open(&pid_file);
-        file.and_then(|mut file| writeln!(file, "{}", std::process::id()))
+        open.create(true).truncate(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
+        open.open(&pid_file)
+            .and_then(|mut file| writeln!(file, "{}", std::process::id()))
             .map_err(failed("writing", &pid_file))?;
         Ok(Claim { state: self.clone(), pid_file, _lock: lock })
     }
@@ -214,7 +236,31 @@ impl Drop for Claim {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_refused_and_what_it_points_to_left_alone() {
+        let victim = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(victim.path(), "of somebody else").unwrap();
+        for name in ["collector.lock", "collector.pid"] {
+            let dir = tempfile::tempdir().unwrap();
+            let state = StateDir::at(dir.path());
+            state.prepare().unwrap();
+            symlink(victim.path(), state.run().join(name)).unwrap();
+            let refusal = state.claim().unwrap_err().to_string();
+            assert!(refusal.contains(name), "{refusal}");
+            assert_eq!(std::fs::read_to_string(victim.path()).unwrap(), "of somebody else");
+        }
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mode = || other.path().metadata().unwrap().permissions().mode();
+        let (state, before) = (StateDir::at(dir.path()), mode());
+        symlink(other.path(), state.run()).unwrap();
+        let refusal = state.claim().unwrap_err().to_string();
+        assert!(refusal.contains("run") && refusal.contains("link"), "{refusal}");
+        assert_eq!(mode(), before);
+    }
 
     #[test]
     fn a_second_collector_is_refused_by_the_firsts_pid() {

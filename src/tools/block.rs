@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ask::{Held, ask, mismatched};
 use super::endpoint::Target;
 use super::provenance::{Provenance, Source};
-use super::{Call, ToolError};
+use super::{Call, Code, ToolError};
 use crate::actors::{Deps, LinkReport};
 use crate::driver::{Ask, BlockRef, RawBlock, Reply};
 use crate::model::{LinkState, Quality, UnitId};
@@ -25,10 +25,26 @@ pub(super) async fn block(
     at: BlockRef,
     max_age_s: Option<f64>,
 ) -> Result<Got, ToolError> {
+    within_sight(deps, target, &at)?;
     let scanned = scanned(deps, target, &at);
     let (unit, is_scanned) = (at.unit, scanned.is_some());
     let (reply, provenance) = ask(deps, target, call, Ask::Block(at), max_age_s, scanned).await?;
     judged(target, unit, is_scanned, &reply, provenance).ok_or_else(mismatched)
+}
+
+/// Refuses a stretch that is not wholly within tags its caller is shown, where the caller is held
+/// to those.
+pub(super) fn within_sight(deps: &Deps, target: &Target, at: &BlockRef) -> Result<(), ToolError> {
+    if deps.reads_block(&target.link, at) {
+        return Ok(());
+    }
+    let BlockRef { unit, area, address, count, .. } = at;
+    let message = format!(
+        "free_reads: {area} {address}, {count} in a row at unit {}, is not wholly within tags of \
+         this user",
+        unit.0
+    );
+    Err(ToolError::new(Code::Denied, message, "tag_find lists the tags, tag_read reads them"))
 }
 
 /// Gives a block of the scanned image, where that will do.

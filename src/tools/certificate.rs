@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Audience, Call, Code, Effect, Tool, ToolError, write};
-use crate::actors::{Deps, Link};
+use crate::actors::{Deps, Link, Statement};
 use crate::driver::ErrorKind;
 use crate::model::{Timestamp, sanitize};
 use crate::protocols::opcua::certificates::{
@@ -116,18 +116,10 @@ pub(super) struct TrustInput {
     /// The last 8 characters of the fingerprint, read at the server; otctl asks for them.
     #[arg(long, value_name = "LAST8")]
     pub(super) confirm: String,
-    /// An approver's public key, where a write rule exists.
-    #[arg(long, hide = true)]
+    /// An approver's signature, where a write rule exists.
+    #[arg(skip)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) key: Option<String>,
-    /// Its signature.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) signature: Option<String>,
-    /// The audit record the signature follows, from approver_list.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<u64>,
+    pub(super) signed: Option<Statement>,
 }
 
 /// Withdraws trust in a server's certificate; it stays among the rejected.
@@ -157,10 +149,9 @@ impl Tool for Trust {
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         let state_dir = deps.setup.state_dir.clone();
-        let TrustInput { fingerprint, confirm, key, signature, after } = input;
+        let TrustInput { fingerprint, confirm, signed } = input;
         // It lets another device be written to.
-        let given = write::statement(key, signature, after);
-        let stated = deps.stated("trust", &fingerprint, given.as_ref(), &call.principal).await;
+        let stated = deps.stated("trust", &fingerprint, signed.as_ref(), &call.principal).await;
         let approver = stated.map_err(write::refused)?;
         let facts =
             on_disk(move || certificates::trust(&state_dir, &fingerprint, &confirm)).await?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Audience, Call, Code, Effect, Tool, ToolError, write};
-use crate::actors::{Budgets, Deps, SetupError};
+use crate::actors::{Budgets, Deps, SetupError, Statement};
 use crate::config::Change;
 use crate::model::EndpointName;
 
@@ -11,18 +11,10 @@ use crate::model::EndpointName;
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReloadInput {
-    /// An approver's public key, where a budget is raised and a write rule exists.
-    #[arg(long, hide = true)]
+    /// An approver's signature, where a write rule exists.
+    #[arg(skip)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    /// Its signature.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signature: Option<String>,
-    /// The audit record the signature follows, from approver_list.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<u64>,
+    signed: Option<Statement>,
 }
 
 /// What a reload did.
@@ -50,8 +42,7 @@ impl Tool for Reload {
     type Output = ReloadOutput;
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
-        let given = write::statement(input.key, input.signature, input.after);
-        let budgets = match given {
+        let budgets = match input.signed {
             None => Budgets::Kept,
             Some(given) => {
                 let by = &call.principal;
@@ -79,12 +70,7 @@ impl Tool for Reload {
             removed: Vec::new(),
             changed: Vec::new(),
             unchanged: Vec::new(),
-            problems: reloaded
-                .problems
-                .iter()
-                .map(ToString::to_string)
-                .chain(reloaded.kept)
-                .collect(),
+            problems: reloaded.problems.iter().map(ToString::to_string).collect(),
         };
         for change in reloaded.changes {
             match change {

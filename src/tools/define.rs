@@ -44,6 +44,8 @@ pub trait Tool: 'static {
     const AUDIENCE: Audience = Audience::Everyone;
     /// Part of the smallest toolset.
     const CORE: bool = false;
+    /// It reads stretches of numbered memory, and holds each against the tags its caller is shown.
+    const READS_BLOCKS: bool = false;
     /// The protocol it belongs to; `None` crosses protocols.
     const PROTOCOL: Option<&'static str> = None;
     /// The reference's command, where it differs from the name: `["opcua", "read"]`.
@@ -82,6 +84,8 @@ pub struct ToolDef {
     pub audience: Audience,
     /// Part of the smallest toolset.
     pub core: bool,
+    /// It holds what it reads against the tags its caller is shown.
+    pub reads_blocks: bool,
     /// The protocol it belongs to.
     pub protocol: Option<&'static str>,
     /// Its command: noun and verb. The verb has hyphens.
@@ -109,6 +113,7 @@ pub const fn define<T: Tool>() -> ToolDef {
         effect: T::EFFECT,
         audience: T::AUDIENCE,
         core: T::CORE,
+        reads_blocks: T::READS_BLOCKS,
         protocol: T::PROTOCOL,
         command: T::COMMAND,
         input: || schema::<T::Input>(SchemaSettings::draft2020_12().for_deserialize()),

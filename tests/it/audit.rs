@@ -125,7 +125,7 @@ async fn a_file_changed_by_hand_is_found_while_it_runs_and_after() {
 async fn an_agent_set_in_the_configuration_sees_its_own_and_keeps_to_its_budget() {
     let user = rustix::process::getuid().as_raw();
     let agents = format!(
-        "[[agents]]\nuser = {user}\ntags = [\"line1/**\"]\nfree_reads = false\ncalls_per_min = 12\n"
+        "[[agents]]\nuser = {user}\ntags = [\"line1/**\"]\nfree_reads = false\ncalls_per_min = 20\n"
     );
     let (_device, collector) = small_plant("").await;
     let config = std::fs::read_to_string(collector.config()).unwrap();
@@ -144,6 +144,21 @@ async fn an_agent_set_in_the_configuration_sees_its_own_and_keeps_to_its_budget(
     assert_eq!(hidden.code(), "unknown_tag");
     let raw = agent.call("modbus_read_holding", json!({"address": 1})).await;
     assert_eq!(raw.code(), "denied");
+    assert!(raw.value["error"]["message"].as_str().unwrap().starts_with("free_reads"));
+    let own = json!({"address": 0, "max_age_s": 0});
+    assert_eq!(agent.call("modbus_read_holding", own).await.good()["raw_registers"], json!([1]));
+    let beyond = agent.call("modbus_read_holding", json!({"address": 0, "count": 2})).await;
+    assert_eq!(beyond.code(), "denied");
+    let input = agent.call("modbus_read_input", json!({"address": 0})).await;
+    assert_eq!(input.code(), "denied", "another table");
+    let unit = agent.call("modbus_read_holding", json!({"address": 0, "unit_id": 2})).await;
+    assert_eq!(unit.code(), "denied", "another device");
+    let judged = agent.call("modbus_health_summary", json!({"addresses": [0]})).await.good();
+    assert_eq!(judged["evaluated"], 1);
+    let judged = agent.call("modbus_health_summary", json!({"addresses": [0, 1]})).await;
+    assert_eq!(judged.code(), "denied");
+    let judged = agent.call("modbus_health_summary", json!({})).await.good();
+    assert_eq!(judged["evaluated"], 1, "no tag but its own is judged");
     assert_eq!(operator.call("tag_find", json!({})).await.good()["total"], 2);
     let mut last = String::new();
     for _ in 0..30 {

@@ -16,6 +16,7 @@ use crate::wire::Client;
 /// `ot-aiops run`, ended when this is dropped.
 pub(crate) struct Collector {
     home: tempfile::TempDir,
+    exported: Vec<(String, String)>,
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -23,19 +24,34 @@ pub(crate) struct Collector {
 impl Collector {
     /// Starts a collector with a configuration and waits until it says `ready`.
     pub(crate) async fn start(config: &str) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::write(home.path().join("config.toml"), config).unwrap();
-        let (child, log) = run(&home).await;
-        Self { home, child, log }
+        Self::exporting(config, None, &[]).await
     }
 
     /// Starts a collector with a configuration and a policy beside it.
     pub(crate) async fn with_policy(config: &str, policy: &str) -> Self {
+        Self::exporting(config, Some(policy), &[]).await
+    }
+
+    /// Starts a collector that has these variables in its environment.
+    pub(crate) async fn exporting(
+        config: &str,
+        policy: Option<&str>,
+        exported: &[(&str, String)],
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("config.toml"), config).unwrap();
-        std::fs::write(home.path().join("policy.toml"), policy).unwrap();
-        let (child, log) = run(&home).await;
-        Self { home, child, log }
+        if let Some(policy) = policy {
+            std::fs::write(home.path().join("policy.toml"), policy).unwrap();
+        }
+        Self::at(home, exported).await
+    }
+
+    /// Starts a collector in a home that has its configuration already.
+    pub(crate) async fn at(home: tempfile::TempDir, exported: &[(&str, String)]) -> Self {
+        let exported: Vec<(String, String)> =
+            exported.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+        let (child, log) = run(&home, &exported).await;
+        Self { home, exported, child, log }
     }
 
     /// The folder of configuration, policy and state.
@@ -114,7 +130,7 @@ impl Collector {
 
     /// Starts it again, after its end, on the same state.
     pub(crate) async fn again(&mut self) {
-        (self.child, self.log) = run(&self.home).await;
+        (self.child, self.log) = run(&self.home, &self.exported).await;
     }
 
     /// Kills it without a word, and starts it again.
@@ -131,7 +147,10 @@ impl Collector {
     }
 }
 
-async fn run(home: &tempfile::TempDir) -> (Child, Arc<Mutex<Vec<String>>>) {
+async fn run(
+    home: &tempfile::TempDir,
+    exported: &[(String, String)],
+) -> (Child, Arc<Mutex<Vec<String>>>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ot-aiops"))
         .arg("run")
         .arg("--config")
@@ -140,6 +159,7 @@ async fn run(home: &tempfile::TempDir) -> (Child, Arc<Mutex<Vec<String>>>) {
         .arg(home.path().join("state"))
         .env("HOME", home.path())
         .env_remove("NOTIFY_SOCKET")
+        .envs(exported.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -33,6 +33,7 @@ mod mtconnect;
 mod opcua;
 mod peer;
 mod plant;
+mod planted;
 mod s7;
 mod sdk;
 mod sdk_tools;

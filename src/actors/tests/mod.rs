@@ -199,6 +199,7 @@ pub(crate) static PROTOCOLS: [Protocol; 1] = [Protocol {
     discovery: Discovery::ByHand("it is a test"),
     check: |_| Vec::new(),
     address: |_| Ok(String::new()),
+    block: |_| None,
     requests: |_| Vec::new(),
     shared_as: |settings| settings.get("shared").map(ToString::to_string),
     driver: |spec| {

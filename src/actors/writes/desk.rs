@@ -10,6 +10,7 @@ use ractor::ActorRef;
 use tokio::sync::{Mutex, watch};
 
 use super::book::Book;
+use super::budgets::Granted;
 use super::freeze::{Cause, Freeze};
 use super::rulebook::{Accepted, Rulebook};
 use crate::actors::command::CommandMsg;
@@ -53,6 +54,8 @@ pub struct Desk {
     pub(super) people: Lock<Vec<(Approver, bool)>>,
     /// The policy that was accepted last.
     pub(super) accepted: Lock<Option<Accepted>>,
+    /// What devices may be asked and agents may cost.
+    pub(super) granted: Lock<Granted>,
     /// The number that the last accepted statement followed.
     pub(super) stated: AtomicU64,
     boot: u64,
@@ -70,6 +73,7 @@ impl Default for Desk {
             book: Mutex::default(),
             people: Lock::default(),
             accepted: Lock::default(),
+            granted: Lock::default(),
             stated: AtomicU64::new(0),
             // Two runs never begin in the same nanosecond, unless the clock is set: then a ticket
             // of the one is held against the other's monotonic clock, and refused by that.

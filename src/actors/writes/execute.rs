@@ -191,11 +191,13 @@ async fn conclude(
     };
     if state == MocState::VerifyFailed
         && dossier.ticket.revert
-        && let Some(last) = reads.last()
+        && let [first, .., last] = reads.as_slice()
         && finding_is_ours(&dossier, last)
     {
         note(deps, id, |d| d.readbacks.clone_from(&readbacks)).await;
-        return revert(deps, id, wish, link, last.clone(), closing).await;
+        // What was read straight after the write is the device's answer to it; what came since
+        // may be somebody else's.
+        return revert(deps, id, wish, link, first.clone(), closing).await;
     }
     finish(deps, id, What::WriteOutcome, state, why, readbacks).await;
 }
@@ -353,7 +355,7 @@ async fn end(deps: &Deps, id: &str, event: What, state: MocState, refusal: &Refu
 
 /// Makes a change durable. Where that fails, what the ledger has is in doubt, and the next run
 /// settles it by reading.
-pub(super) async fn close(deps: &Deps, id: &str, event: What, change: impl FnOnce(&mut Dossier)) {
+async fn close(deps: &Deps, id: &str, event: What, change: impl FnOnce(&mut Dossier)) {
     let closed = deps
         .advance(id, event, None, |d| {
             change(d);
@@ -374,7 +376,8 @@ async fn note(deps: &Deps, id: &str, change: impl FnOnce(&mut Dossier)) {
     }
 }
 
-fn not_recorded(id: &str, error: &DeskError) {
+/// Tells the log what the audit could not take.
+pub(super) fn not_recorded(id: &str, error: &DeskError) {
     tracing::error!(id, "a write's ticket could not be recorded: {error}");
 }
 

@@ -1,6 +1,7 @@
 //! Writes: from a wish to its outcome. Select, approve, operate, verify, undo.
 
 mod book;
+mod budgets;
 mod desk;
 mod execute;
 mod freeze;
@@ -10,6 +11,7 @@ mod select;
 mod settle;
 mod tickets;
 
+pub use budgets::Budgets;
 pub use desk::{Desk, DeskError};
 pub(crate) use execute::{execute, watch_audit};
 pub use freeze::{Cause, Freeze};

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use serde::{Deserialize, Serialize};
 
+use super::budgets::GRANTED;
 use super::desk::{Desk, DeskError, TICKET};
 use super::freeze::Cause;
 use super::rulebook::{Turn, place, turn};
@@ -21,16 +22,17 @@ const POLICY: &str = "policy";
 const FREEZE: &str = "freeze";
 const STATED: &str = "stated";
 /// The only document of its kind.
-const ONE: &str = "one";
+pub(super) const ONE: &str = "one";
 
-/// A signature of an approver over something that is no ticket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An approver's signature over what widens authority; otctl makes it with --approver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Statement {
-    /// The public key, in hexadecimal.
+    /// The approver's public key, in hexadecimal.
     pub key: String,
     /// The signature, in hexadecimal.
     pub signature: String,
-    /// The number of the newest record when it was signed.
+    /// The number of the newest audit record when it was signed, from approver_list.
     pub after: u64,
 }
 
@@ -40,7 +42,8 @@ struct Enrolled {
     revoked: bool,
 }
 
-fn put(kind: &str, id: &str, what: &impl Serialize) -> Document {
+/// Makes a document.
+pub(super) fn put(kind: &str, id: &str, what: &impl Serialize) -> Document {
     let bytes = serde_json::to_vec(what).unwrap_or_default();
     Document { kind: kind.to_owned(), id: id.to_owned(), bytes: Some(bytes) }
 }
@@ -74,6 +77,9 @@ impl Desk {
         }
         for (_, bytes) in ledger.documents(STATED)? {
             self.stated.store(serde_json::from_slice(&bytes).unwrap_or(u64::MAX), SeqCst);
+        }
+        for (_, bytes) in ledger.documents(GRANTED)? {
+            *self.granted.lock() = serde_json::from_slice(&bytes).unwrap_or_default();
         }
         for (_, bytes) in ledger.documents(POLICY)? {
             *self.accepted.lock() = serde_json::from_slice(&bytes).ok();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::execute::{Finding, close, find, finish};
+use super::desk::{DeskError, used};
+use super::execute::{Finding, find, finish, not_recorded};
 use crate::actors::deps::Deps;
 use crate::gate::Rule;
 use crate::ledger::What;
@@ -19,15 +20,20 @@ pub(crate) async fn expire(deps: &Deps) {
     for id in open {
         let Ok(dossier) = deps.dossier(&id).await else { continue };
         let Some(why) = expiry(deps, &dossier) else { continue };
-        close(deps, &id, What::TicketExpired, |d| {
-            // It may have been decided meanwhile.
-            if d.state == dossier.state {
-                d.state = MocState::Expired;
-                d.rule = Rule::TicketExpired.word().to_owned();
-                d.why = why;
+        let ended = deps.advance(&id, What::TicketExpired, None, |d| {
+            if d.state != dossier.state {
+                return Err(used(d));
             }
-        })
-        .await;
+            d.state = MocState::Expired;
+            d.rule = Rule::TicketExpired.word().to_owned();
+            d.why = why;
+            Ok(())
+        });
+        match ended.await {
+            // It was decided meanwhile, and nothing has expired.
+            Ok(_) | Err(DeskError::Refused(_)) => {}
+            Err(error) => not_recorded(&id, &error),
+        }
     }
 }
 

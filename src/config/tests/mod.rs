@@ -88,6 +88,7 @@ const fn protocol(name: &'static str, keys: &'static [&'static str]) -> Protocol
         discovery: Discovery::ByHand("it is a test"),
         check: |_| Vec::new(),
         address: |tag| Ok(format!("node {}", tag.address)),
+        block: |_| None,
         requests: |_| Vec::new(),
         shared_as: |_| None,
         driver: no_driver,

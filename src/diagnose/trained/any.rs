@@ -30,8 +30,12 @@ impl Any {
 
 impl Trained for Any {
     fn push(&mut self, value: f64) -> bool {
+        let mut is_alarm = false;
         // Each must see each value.
-        self.0.iter_mut().fold(false, |so_far, detector| detector.push(value) || so_far)
+        for detector in &mut self.0 {
+            is_alarm |= detector.push(value);
+        }
+        is_alarm
     }
 
     fn score(&self) -> f64 {

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::device::{Device, Holds, Radix};
+use super::scan::block_ref;
 use super::settings::Model;
-use crate::driver::{DriverError, ErrorKind};
+use crate::driver::{BlockRef, DriverError, ErrorKind};
 use crate::model::{DataType, Scalar, Tag, Value, WordOrder};
 use crate::net::words::{self, Decode};
 use crate::plan::Span;
@@ -174,6 +175,12 @@ pub(super) fn resolve(tag: &Tag, model: Option<Model>) -> Result<Point, DriverEr
 }
 
 impl Point {
+    /// Gives the stretch it fills; a bit among others of a word fills none.
+    pub(super) fn block(&self) -> Option<BlockRef> {
+        let Span { area, start, width } = self.span;
+        (!matches!(self.shape, Shape::BitOf(_))).then(|| block_ref(area, start, width))
+    }
+
     /// Gives the type that the controller stores.
     pub(super) fn data_type(&self) -> DataType {
         let width = u16::try_from(self.span.width).unwrap_or(u16::MAX);

@@ -52,6 +52,7 @@ pub const PROTOCOL: Protocol = Protocol {
     ),
     check: |settings| settings::Line::parse(settings).err().unwrap_or_default(),
     address,
+    block: |tag| address::resolve(tag, None).ok()?.block(),
     requests: driver::requests,
     shared_as: settings::shared_as,
     driver: driver::driver,

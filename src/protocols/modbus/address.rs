@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::driver::{DriverError, ErrorKind};
+use crate::driver::{BlockRef, DriverError, ErrorKind};
 use crate::model::{DataType, Scalar, Tag, UnitId, VALUE_ITEMS_MAX, WordOrder};
 use crate::net::words::Decode;
 
@@ -124,6 +124,18 @@ impl Point {
     /// Gives the address after its last.
     pub(super) fn end(&self) -> u32 {
         u32::from(self.start) + u32::from(self.width)
+    }
+
+    /// Gives the stretch it fills; a bit among others of a register fills none.
+    pub(super) fn block(&self) -> Option<BlockRef> {
+        let whole = !matches!(self.shape, Shape::BitOf(_));
+        whole.then(|| BlockRef {
+            unit: self.unit,
+            area: self.area.name(),
+            section: 0,
+            address: self.start.into(),
+            count: self.width.into(),
+        })
     }
 }
 

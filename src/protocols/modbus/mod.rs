@@ -44,6 +44,7 @@ pub const PROTOCOL: Protocol = Protocol {
     ),
     check: |settings| settings::Line::parse(settings).err().unwrap_or_default(),
     address: |tag| address::resolve(tag).map(|point| point.to_string()),
+    block: |tag| address::resolve(tag).ok()?.block(),
     requests: driver::requests,
     shared_as: settings::shared_as,
     driver: driver::driver,

@@ -42,6 +42,7 @@ pub const PROTOCOL: Protocol = Protocol {
     discovery: Discovery::Browse { root: "#", depth: 32 },
     check: |settings| settings::Broker::parse(settings).err().unwrap_or_default(),
     address: |tag| address::Address::of(tag).map(|address| address.to_string()),
+    block: |_tag| None,
     requests,
     shared_as: |_settings| None,
     driver: driver::driver,

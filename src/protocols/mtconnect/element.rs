@@ -37,8 +37,8 @@ impl<'d> Element<'d> {
 
     /// Gives each attribute, by its name without a prefix.
     #[inline]
-    pub(super) fn attributes(&self, mut each: impl FnMut(&str, Cow<'d, str>)) -> Result<(), Fault> {
-        scan(self.attributes, self.is_plain, |name, value| each(name, value))
+    pub(super) fn attributes(&self, each: impl FnMut(&str, Cow<'d, str>)) -> Result<(), Fault> {
+        scan(self.attributes, self.is_plain, each)
     }
 }
 
@@ -72,7 +72,8 @@ pub(super) fn is_plain(text: &str) -> bool {
 }
 
 /// Reads attributes as nearly every writer writes them, ` name="value"` with a name of letters, of
-/// a text that holds neither references nor other quotes; gives what is left from the first that is otherwise.
+/// a text that holds neither references nor other quotes; gives what is left from the first that
+/// is otherwise.
 #[inline]
 fn usual<'a>(
     mut rest: &'a str,

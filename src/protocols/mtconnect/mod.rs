@@ -54,6 +54,7 @@ pub const PROTOCOL: Protocol = Protocol {
     discovery: Discovery::Browse { root: "devices", depth: 32 },
     check: |settings| settings::AgentSettings::read(settings).err().unwrap_or_default(),
     address: driver::address,
+    block: |_tag| None,
     requests: driver::requests,
     shared_as: settings::shared_as,
     driver: driver::driver,

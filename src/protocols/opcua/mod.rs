@@ -61,6 +61,7 @@ pub const PROTOCOL: Protocol = Protocol {
     discovery: Discovery::Browse { root: "i=85", depth: 6 },
     check,
     address,
+    block: |_tag| None,
     requests,
     shared_as: |_settings| None,
     driver: driver::make,

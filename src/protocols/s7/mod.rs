@@ -58,6 +58,10 @@ pub const PROTOCOL: Protocol = Protocol {
     ),
     check: |settings| settings::Line::parse(settings).err().unwrap_or_default(),
     address: |tag| address::resolve(tag).map(|point| point.to_string()),
+    block: |tag| {
+        let point = address::resolve(tag).ok()?;
+        (!matches!(point.kind, Type::Bit(_))).then(|| block_ref(&point.span))
+    },
     requests: driver::requests,
     shared_as: settings::shared_as,
     driver: driver::driver,

@@ -43,14 +43,15 @@ impl Terminal {
                 input: Box::new(BufReader::new(io::stdin())),
                 output: Box::new(io::stderr()),
             }),
-            Err(_) => Err(Failure::new(Exit::Usage, "nobody is there to confirm the fingerprint")
-                .hint("compare it at the server, then give --confirm LAST8")),
+            Err(_) => Err(Failure::new(Exit::Usage, "no terminal is there to confirm it at")
+                .hint("run it where somebody sits")),
         }
     }
 
     pub(super) fn ask(&mut self, text: &str) -> Result<String, Failure> {
         let failed = |error: io::Error| {
-            Failure::new(Exit::Usage, format!("terminal: {error}")).hint("give --confirm LAST8")
+            Failure::new(Exit::Usage, format!("terminal: {error}"))
+                .hint("run it where somebody sits")
         };
         self.output.write_all(text.as_bytes()).map_err(failed)?;
         self.output.flush().map_err(failed)?;

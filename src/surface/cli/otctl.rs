@@ -17,7 +17,7 @@ use super::people::{self, Task};
 use super::refused::refused;
 use super::replay;
 use super::tail::tail;
-use super::{finding, nouns, plot};
+use super::{audit, finding, nouns, plot};
 use crate::surface::nearest::nearest;
 use crate::surface::render::{Look, Output, Reader, render};
 use crate::surface::state::StateDir;
@@ -173,6 +173,7 @@ enum Shape {
     Table,
     Plot,
     Finding,
+    Audit,
 }
 
 fn written(answer: &Value, shape: Shape, output: Output) -> String {
@@ -181,6 +182,7 @@ fn written(answer: &Value, shape: Shape, output: Output) -> String {
         Shape::Table => None,
         Shape::Plot => plot::page(answer, output, look, &reader),
         Shape::Finding => finding::page(answer, output, look, &reader),
+        Shape::Audit => audit::page(answer, output, look, &reader),
     };
     page.unwrap_or_else(|| render(answer, output, look, &reader))
 }
@@ -240,6 +242,7 @@ impl Asked {
         match self {
             Self::Plot { .. } => Shape::Plot,
             Self::Call { name, .. } if *name == finding::SHOW => Shape::Finding,
+            Self::Call { name, .. } if *name == audit::TAIL => Shape::Audit,
             _ => Shape::Table,
         }
     }
@@ -283,7 +286,8 @@ async fn answered(
             discover(&session, &what, within + SPARE).await.map(Some)
         }
         Asked::Trust { fingerprint } => {
-            let terminal = Terminal::open()?;
+            let hint = "compare the fingerprint at the server, then give --confirm LAST8";
+            let terminal = Terminal::open().map_err(|failure| failure.hint(hint))?;
             let session = Session::open(state, Audience::OperatorsOnly).await?;
             certificate::trust(&session, &fingerprint, terminal).await.map(Some)
         }

@@ -363,9 +363,9 @@ async fn stated(
     let after = list.get("after").and_then(Value::as_u64).unwrap_or_default();
     let mut arguments = arguments.as_object().cloned().unwrap_or_default();
     arguments.retain(|_, value| !value.is_null());
-    arguments.insert("key".into(), json!(key.public()));
-    arguments.insert("signature".into(), json!(key.sign(&statement(action, &subject, after))));
-    arguments.insert("after".into(), json!(after));
+    let signature = key.sign(&statement(action, &subject, after));
+    let signed = json!({"key": key.public(), "signature": signature, "after": after});
+    arguments.insert("signed".into(), signed);
     session.call(tool, arguments, WITHIN).await
 }
 

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 
 pub(crate) use cells::{Reader, cell};
 pub(crate) use look::Look;
+#[cfg(test)]
+pub(crate) use look::Paint;
 pub(crate) use plot::{Dot, Series, Size, Trust, plot, sparkline};
 pub(crate) use table::table;
 

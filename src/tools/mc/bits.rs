@@ -56,6 +56,7 @@ pub(in crate::tools) struct ReadBits;
 impl Tool for ReadBits {
     const NAME: &'static str = "mc_read_bits";
     const TITLE: &'static str = "Read bits";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("mc");
     const COMMAND: Option<[&'static str; 2]> = Some(["mc", "bits"]);
     type Input = ReadBitsInput;

@@ -59,6 +59,7 @@ pub(in crate::tools) struct ReadWords;
 impl Tool for ReadWords {
     const NAME: &'static str = "mc_read_words";
     const TITLE: &'static str = "Read words";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("mc");
     const COMMAND: Option<[&'static str; 2]> = Some(["mc", "words"]);
     type Input = ReadWordsInput;

@@ -86,6 +86,7 @@ pub(in crate::tools) struct ReadCoils;
 impl Tool for ReadCoils {
     const NAME: &'static str = "modbus_read_coils";
     const TITLE: &'static str = "Read coils";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("modbus");
     const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "coils"]);
     type Input = BitsInput;
@@ -102,6 +103,7 @@ pub(in crate::tools) struct ReadDiscrete;
 impl Tool for ReadDiscrete {
     const NAME: &'static str = "modbus_read_discrete";
     const TITLE: &'static str = "Read discrete inputs";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("modbus");
     const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "discrete"]);
     type Input = BitsInput;

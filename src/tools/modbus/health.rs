@@ -11,6 +11,7 @@ use crate::driver::{Ask, BlockData, BlockRef, NodeReading, RawBlock, Reply};
 use crate::model::{DataType, EndpointName, Quality, Tag, UnitId, Value};
 use crate::net::words::{self, Decode};
 use crate::tools::ask::{MaxAge, ask};
+use crate::tools::block::within_sight;
 use crate::tools::endpoint::{Target, pick};
 use crate::tools::health::Counts;
 use crate::tools::provenance::Provenance;
@@ -132,6 +133,7 @@ pub(in crate::tools) struct Health;
 impl Tool for Health {
     const NAME: &'static str = "modbus_health_summary";
     const TITLE: &'static str = "Judge registers against limits";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("modbus");
     const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "health"]);
     type Input = HealthInput;
@@ -140,13 +142,14 @@ impl Tool for Health {
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         let target = pick(deps, input.endpoint.as_deref(), "modbus")?;
         let max_age_s = MaxAge { max_age_s: input.max_age_s }.checked()?;
-        let addresses = asked(&target, &input)?;
+        let addresses = asked(deps, &target, &input)?;
         let unit = super::unit(&target, None)?;
         let mut provenance = Provenance::cache(None);
         let mut points: Vec<Point> = Vec::with_capacity(addresses.len());
         for address in &addresses {
             let tag = tag_at(&target, *address, input.register_type);
             let mut point = Point::new(tag, *address, unit);
+            within_sight(deps, &target, &point.block(input.register_type))?;
             if let Some((reading, part)) = tag.and_then(|tag| from_cache(deps, tag, max_age_s)) {
                 provenance.join(&part);
                 point.reading = Some(reading);
@@ -183,11 +186,11 @@ impl Tool for Health {
 }
 
 /// Gives the addresses the call is about.
-fn asked(target: &Target, input: &HealthInput) -> Result<Vec<u16>, ToolError> {
+fn asked(deps: &Deps, target: &Target, input: &HealthInput) -> Result<Vec<u16>, ToolError> {
     let addresses = match &input.addresses {
         Some(given) => given.clone(),
         None => {
-            let tags = target.spec().tags.iter();
+            let tags = target.spec().tags.iter().filter(|tag| deps.shows(&tag.name));
             tags.filter_map(|tag| bare_address(tag, input.register_type)).collect()
         }
     };
@@ -249,6 +252,17 @@ impl<'a> Point<'a> {
             DataType::One(scalar) => Decode::of(scalar).is_some(),
             DataType::Array(..) | DataType::Text(_) => false,
         })
+    }
+
+    /// Gives the registers it is made of.
+    fn block(&self, register_type: RegisterType) -> BlockRef {
+        BlockRef {
+            unit: self.unit,
+            area: register_type.word(),
+            section: 0,
+            address: self.address.into(),
+            count: self.decode.registers().into(),
+        }
     }
 
     fn refs(&self, register_type: RegisterType) -> impl Iterator<Item = Arc<str>> {
@@ -377,14 +391,7 @@ impl Source<'_> {
         point: &Point<'_>,
         provenance: &mut Provenance,
     ) -> Result<Numbered, ToolError> {
-        let at = BlockRef {
-            unit: point.unit,
-            area: self.register_type.word(),
-            section: 0,
-            address: u32::from(point.address),
-            count: u32::from(point.decode.registers()),
-        };
-        let question = Ask::Block(at);
+        let question = Ask::Block(point.block(self.register_type));
         let Self { deps, target, call, max_age_s, .. } = self;
         let (reply, footing) = ask(deps, target, call, question, max_age_s, None).await?;
         provenance.join(&footing);

@@ -117,6 +117,7 @@ pub(in crate::tools) struct ReadHolding;
 impl Tool for ReadHolding {
     const NAME: &'static str = "modbus_read_holding";
     const TITLE: &'static str = "Read holding registers";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("modbus");
     const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "holding"]);
     type Input = RegistersInput;
@@ -133,6 +134,7 @@ pub(in crate::tools) struct ReadInput;
 impl Tool for ReadInput {
     const NAME: &'static str = "modbus_read_input";
     const TITLE: &'static str = "Read input registers";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("modbus");
     const COMMAND: Option<[&'static str; 2]> = Some(["modbus", "input"]);
     type Input = RegistersInput;

@@ -114,6 +114,7 @@ pub(in crate::tools) struct ReadDb;
 impl Tool for ReadArea {
     const NAME: &'static str = "s7_read_area";
     const TITLE: &'static str = "Read a memory area";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("s7");
     type Input = ReadAreaInput;
     type Output = ReadAreaOutput;
@@ -126,6 +127,7 @@ impl Tool for ReadArea {
 impl Tool for ReadDb {
     const NAME: &'static str = "s7_read_db";
     const TITLE: &'static str = "Read a data block";
+    const READS_BLOCKS: bool = true;
     const PROTOCOL: Option<&'static str> = Some("s7");
     const COMMAND: Option<[&'static str; 2]> = Some(["s7", "read-db"]);
     type Input = ReadDbInput;

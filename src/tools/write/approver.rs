@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{refused, statement};
-use crate::actors::Deps;
+use super::refused;
+use crate::actors::{Deps, Statement};
 use crate::model::{self, Separation};
 use crate::tools::{Audience, Call, Effect, Tool, ToolError};
 
@@ -24,18 +24,10 @@ pub(crate) struct EnrolInput {
     #[arg(long)]
     #[serde(default)]
     pub offline: bool,
-    /// Another approver's public key.
-    #[arg(long, hide = true)]
+    /// An approver's signature, where a write rule exists.
+    #[arg(skip)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Its signature.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
-    /// The audit record the signature follows, from approver_list.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
+    pub signed: Option<Statement>,
 }
 
 /// One approver.
@@ -72,11 +64,10 @@ impl Tool for Enrol {
     type Output = ApproverOutput;
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
-        let EnrolInput { id, public_key, uid, offline, key, signature, after } = input;
+        let EnrolInput { id, public_key, uid, offline, signed } = input;
         let public = public_key.trim().trim_start_matches("ed25519:").to_ascii_lowercase();
         let approver = model::Approver { id, key: public, uid, offline };
-        let given = statement(key, signature, after);
-        let done = deps.enrol(approver.clone(), given.as_ref(), &call.principal).await;
+        let done = deps.enrol(approver.clone(), signed.as_ref(), &call.principal).await;
         done.map_err(refused)?;
         Ok(ApproverOutput { approver: approver.into() })
     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{refused, statement};
-use crate::actors::Deps;
+use super::refused;
+use crate::actors::{Deps, Statement};
 use crate::tools::{Audience, Call, Effect, Tool, ToolError};
 
 /// Freezes every write before the next message to a device; reads go on.
@@ -44,18 +44,10 @@ impl Tool for Freeze {
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThawInput {
-    /// The approver's public key.
-    #[arg(long, hide = true)]
+    /// An approver's signature, where a write rule exists.
+    #[arg(skip)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Its signature.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
-    /// The audit record the signature follows, from approver_list.
-    #[arg(long, hide = true)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
+    pub signed: Option<Statement>,
 }
 
 /// The tool that thaws.
@@ -70,8 +62,7 @@ impl Tool for Thaw {
     type Output = FrozenOutput;
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
-        let given = statement(input.key, input.signature, input.after);
-        deps.thaw_writes(given.as_ref(), &call.principal).await.map_err(refused)?;
+        deps.thaw_writes(input.signed.as_ref(), &call.principal).await.map_err(refused)?;
         Ok(FrozenOutput { writes_frozen: deps.frozen() })
     }
 }

@@ -24,7 +24,7 @@ use serde_json::Value as Json;
 use super::provenance::Provenance;
 use super::values::json;
 use super::{Call, Code, ToolError};
-use crate::actors::{Deps, DeskError, Selected, Statement, Wish, raw_name};
+use crate::actors::{Deps, DeskError, Selected, Wish, raw_name};
 use crate::driver::Protocol;
 use crate::model::{Check, Dossier, EndpointName, Quality, Tag, Tier};
 
@@ -126,6 +126,11 @@ pub(super) async fn gated(
         }
     };
     let (reason, work_order) = (text(terms.reason)?, text(terms.work_order)?);
+    // A dry run reads the value before.
+    if !deps.reads_tag(&tag) {
+        let message = "free_reads: that address is no tag of this user";
+        return Err(ToolError::new(Code::Denied, message, "tag_find lists the tags"));
+    }
     let wish = Wish { tag, value, reason, work_order };
     let by = &call.principal;
     let selected = deps.select(&wish, by.uid, call.deadline).await?;
@@ -223,13 +228,4 @@ pub(super) fn raw_tag(
 /// Makes the tag of a raw address.
 pub(super) fn unnamed(endpoint: &str, address: &str) -> Tag {
     Tag::new(&raw_name(endpoint, address), endpoint, address)
-}
-
-/// Gathers an approver's signature over what widens authority, where all of it was given.
-pub(super) fn statement(
-    key: Option<String>,
-    signature: Option<String>,
-    after: Option<u64>,
-) -> Option<Statement> {
-    Some(Statement { key: key?, signature: signature?, after: after? })
 }

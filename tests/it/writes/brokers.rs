@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{approved, opened, policy};
+use super::{approved, audited, opened, policy};
 use crate::broker::{Broker, edge_node};
 use crate::collector::{Collector, good_tags};
 use crate::plant::plant;
@@ -77,6 +77,7 @@ async fn a_sparkplug_device_is_commanded_once_and_its_own_data_verifies_it() {
     let undone = approved(&operator, undo["moc_id"].as_str().unwrap()).await;
     assert_eq!(undone["state"], "verified", "{undone}");
     assert_eq!(witness.messages().len(), 2);
+    audited(&collector, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,4 +115,5 @@ async fn a_plain_message_is_published_once_and_heard_back() {
         (witness.messages().len() == kept + 1).then_some(())
     })
     .await;
+    audited(&collector, 1).await;
 }

@@ -1,12 +1,18 @@
 //! Writes: from an agent's request to the audit, against servers that others wrote.
 
 mod brokers;
+mod clock;
 mod crash;
+mod disk;
+mod forty;
 mod peers;
 mod people;
 mod refusals;
+mod revert;
 mod walk;
+mod widening;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ed25519_dalek::{Signer, SigningKey};
@@ -14,6 +20,8 @@ use ot_aiops::govern::keys::statement;
 use ot_aiops::model::{Ticket, hex};
 use serde_json::{Value, json};
 
+use crate::collector::Collector;
+use crate::counter::Counter;
 use crate::wire::{Answer, Client};
 
 /// An approver of the tests, by the seed of the key.
@@ -52,9 +60,8 @@ impl Person {
     ) -> Value {
         let list = operator.call("approver_list", json!({})).await.good();
         let after = list["after"].as_u64().unwrap();
-        arguments["after"] = json!(after);
-        arguments["key"] = json!(self.public());
-        arguments["signature"] = json!(self.sign(&statement(action, subject, after)));
+        let signature = self.sign(&statement(action, subject, after));
+        arguments["signed"] = json!({"key": self.public(), "signature": signature, "after": after});
         arguments
     }
 }
@@ -101,4 +108,46 @@ pub(crate) async fn opened(agent: &Client, tag: &str, value: &Value) -> String {
     assert_eq!(answer["status"], "approval_required", "{answer}");
     assert!(answer["tell_the_operator"].as_str().is_some_and(|text| text.contains("otctl moc")));
     answer["moc_id"].as_str().unwrap().to_owned()
+}
+
+/// Gives every record of a kind, oldest first.
+pub(crate) async fn records(operator: &Client, what: &str) -> Vec<Value> {
+    let (mut found, mut before) = (Vec::new(), Value::Null);
+    loop {
+        let ask = json!({"what": what, "limit": 200, "before": before});
+        let page = operator.call("audit_tail", ask).await.good();
+        found.splice(0..0, page["records"].as_array().unwrap().iter().cloned());
+        before = page["before"].clone();
+        if before.is_null() {
+            return found;
+        }
+    }
+}
+
+/// Holds the audit against the device, whose door counts what comes.
+pub(crate) async fn proved(collector: &Collector, counter: &Counter) {
+    audited(collector, counter.writes()).await;
+}
+
+/// Holds the audit against so many messages that wrote something: it verifies, none of them lacks
+/// its intent, and it counts as many.
+pub(crate) async fn audited(collector: &Collector, writes_there: u64) {
+    let verified = collector.otctl_json(&["audit", "verify"]).await;
+    assert_eq!((&verified["ok"], &verified["first_bad"]), (&json!(true), &Value::Null));
+    let operator = collector.operator().await;
+    let intents = records(&operator, "write_intent").await;
+    let mut sent = BTreeMap::<String, u64>::new();
+    for what in ["write_outcome", "write_settled"] {
+        for record in records(&operator, what).await {
+            let ticket = record["ticket"].as_str().unwrap().to_owned();
+            let writes = record["detail"]["writes"].as_u64().unwrap();
+            let of = sent.entry(ticket).or_default();
+            *of = writes.max(*of);
+        }
+    }
+    for (ticket, writes) in &sent {
+        let own = intents.iter().filter(|record| record["ticket"] == **ticket).count();
+        assert!(*writes <= u64::try_from(own).unwrap(), "{ticket}: {writes} of {own} intents");
+    }
+    assert_eq!(sent.values().sum::<u64>(), writes_there, "{sent:?}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{approved, opened, policy, request, status};
+use super::{approved, opened, policy, proved, request, status};
 use crate::collector::{Collector, good_tags};
 use crate::counter::{Counter, Framing};
 use crate::peer::{self, Peer};
@@ -70,6 +70,7 @@ async fn walk_all(endpoint: Endpoint, counter: &Counter, writes: &[Write]) -> Co
     for write in writes {
         walk(&collector, counter, write).await;
     }
+    proved(&collector, counter).await;
     collector
 }
 
@@ -254,6 +255,7 @@ async fn a_controller_that_puts_the_value_elsewhere_is_found_by_reading_back() {
     let done = approved(&operator, &id).await;
     assert_eq!((&done["state"], &done["applied"]), (&json!("verify_failed"), &json!(false)));
     assert_eq!((counter.writes(), &done["readbacks"]), (1, &json!([false, false])));
+    proved(&collector, &counter).await;
 }
 
 /// A server that refuses a write: the ticket says so, and one message went out.
@@ -279,4 +281,5 @@ async fn a_server_that_refuses_leaves_the_value_and_the_ticket_says_so() {
     let undo = operator.call("moc_undo", json!({"id": id})).await;
     assert_eq!(undo.code(), "denied", "what was not written can't be undone");
     let _second = request(&agent, "fault", &json!(false)).await.good();
+    proved(&collector, &counter).await;
 }

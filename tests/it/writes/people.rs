@@ -1,11 +1,10 @@
-//! Who may do what: users of their own for agent and approver, and an agent that tries to approve
-//! for itself.
+//! Who may do what: users of their own for agent and approver.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::Command;
 
 use super::{Person, policy, status};
@@ -17,11 +16,12 @@ use crate::wait::eventually;
 use crate::wire::Client;
 
 /// Users that need no account: the kernel knows them by number alone.
-const AGENT: u32 = 1601;
-const APPROVER: u32 = 1502;
+pub(super) const AGENT: u32 = 1601;
+pub(super) const APPROVER: u32 = 1502;
 const RULE: &str = "tag = \"line/speed\"\ntier = \"one\"\nmin = 0\nmax = 1000";
 
-fn is_root() -> bool {
+/// Tells whether the tests can be several users.
+pub(super) fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }
 
@@ -40,20 +40,17 @@ async fn otctl(uid: u32, state: &Path, words: &[&str]) -> Output {
     command.output().await.unwrap()
 }
 
-fn code(output: &Output) -> String {
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    answer["error"]["code"].as_str().unwrap_or_default().to_owned()
-}
-
-async fn agent_of(uid: u32, state: &Path) -> Client {
+/// Opens a session through a bridge of that user.
+pub(super) async fn agent_of(uid: u32, state: &Path) -> Client {
     let mut command = as_user(uid, env!("CARGO_BIN_EXE_ot-aiops"));
     command.args(["mcp", "--attach", "--toolset", "all", "--state"]).arg(state);
     Client::process(command).await
 }
 
-/// A collector of root, with a group for agents and one for operators.
-async fn site(counter: &Counter, policy: &str) -> Collector {
-    let doors = format!("[doors]\nagent_group = \"{AGENT}\"\noperator_group = \"{APPROVER}\"\n");
+/// A collector with a group for agents and one for operators, where that needs no privilege.
+pub(super) async fn site(counter: &Counter, policy: &str) -> Collector {
+    let groups = format!("agent_group = \"{AGENT}\"\noperator_group = \"{APPROVER}\"\n");
+    let doors = if is_root() { format!("[doors]\n{groups}") } else { String::new() };
     let endpoint = Endpoint::modbus("plc", counter.port).tag("line/speed", "holding:100", "");
     let config = format!("{doors}{}", plant(&[endpoint]));
     let collector = Collector::with_policy(&config, policy).await;
@@ -62,7 +59,8 @@ async fn site(counter: &Counter, policy: &str) -> Collector {
     collector
 }
 
-fn policy_of_people() -> String {
+/// Two approvers: one elsewhere, and one with a user of this machine.
+pub(super) fn policy_of_people() -> String {
     let here = Person::new(1).public();
     let rule =
         format!("[[approver]]\nid = \"m.kovacs\"\nkey = \"{here}\"\nuid = {APPROVER}\n[[write]]");
@@ -96,96 +94,6 @@ async fn an_agent_asks_and_another_user_approves() {
     let done = status(&agent, id, 30).await;
     assert_eq!((&done["state"], &done["approved_by"]), (&json!("verified"), &json!(["m.kovacs"])));
     assert_eq!(counter.writes(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_can_not_approve_for_itself_whatever_it_tries() {
-    if !is_root() {
-        eprintln!("only root can be two users; the gate's own table tries every signature");
-        return;
-    }
-    let server = peer::pymodbus();
-    let counter = Counter::before(server.port, Framing::Modbus).await;
-    let collector = site(&counter, &policy_of_people()).await;
-    let state = collector.state();
-    let agent = agent_of(AGENT, &state).await;
-    let ask = json!({"tag": "line/speed", "value": 120});
-    let answer = agent.call("moc_request", ask).await.good();
-    let id = answer["moc_id"].as_str().unwrap().to_owned();
-    let shown = status(&agent, &id, 0).await;
-    let own = Person::new(3);
-    let stolen = Person::new(1).approval(&shown);
-    // Through its own door: operators' tools are not on offer, whatever is claimed.
-    for (tool, arguments) in [
-        ("moc_approve", own.approval(&shown)),
-        ("moc_approve", stolen.clone()),
-        ("moc_undo", json!({"id": id})),
-        ("moc_reject", json!({"id": id})),
-        ("approver_enrol", json!({"id": "me", "public_key": own.public(), "offline": true})),
-        ("approver_revoke", json!({"id": "m.kovacs"})),
-        ("writes_thaw", json!({})),
-        ("policy_test", json!({"tag": "line/speed", "value": 1})),
-        ("collector_reload", json!({})),
-    ] {
-        assert_eq!(agent.call(tool, arguments).await.code(), "denied", "{tool}");
-    }
-    // With fields that no request has.
-    for (field, value) in [
-        ("approved", json!(true)),
-        ("approver", json!("m.kovacs")),
-        ("approved_by", json!(["m.kovacs"])),
-        ("role", json!("operator")),
-        ("uid", json!(0)),
-        ("signature", json!("00")),
-        ("force", json!(true)),
-        ("policy_disabled", json!(true)),
-    ] {
-        let ask = json!({"tag": "line/speed", "value": 121, field: value});
-        assert_eq!(agent.call("moc_request", ask).await.code(), "bad_arguments", "{field}");
-    }
-    with_a_shell(&collector, &id, &own.approval(&shown), &stolen).await;
-    let now = status(&agent, &id, 0).await;
-    assert_eq!((&now["state"], &now["approvals"]), (&json!("requested"), &json!(0)));
-    assert_eq!(counter.writes(), 0);
-}
-
-/// What an agent with a shell may try beyond its own door.
-async fn with_a_shell(collector: &Collector, id: &str, own: &Value, stolen: &Value) {
-    let state = collector.state();
-    // Through the operators' door.
-    let own_text = own.to_string();
-    let stolen_text = stolen.to_string();
-    for words in [
-        vec!["call", "moc_approve", "--json", &own_text],
-        vec!["call", "moc_approve", "--json", &stolen_text],
-        vec!["moc", "reject", id],
-        vec!["writes", "thaw"],
-        vec!["approver", "enrol", "me", "00"],
-    ] {
-        let output = otctl(AGENT, &state, &words).await;
-        assert_eq!(output.status.code(), Some(4), "{words:?}: {output:?}");
-    }
-    for name in ["REFERENCE", "OPCUA_AUDIT_APPROVED_BY", "OPCUA_POLICY_DISABLED"] {
-        let mut command = as_user(AGENT, env!("CARGO_BIN_EXE_otctl"));
-        command.env(name, "1").arg("--state").arg(&state).args(["-o", "json", "moc", "status", id]);
-        let output = command.output().await.unwrap();
-        let now: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(now["state"], "requested", "{name}");
-    }
-    // Files: neither the policy nor the audit can be touched.
-    for path in [collector.home().join("policy.toml"), state.join("audit.redb")] {
-        let mut command = as_user(AGENT, "sh");
-        command.args(["-c", "echo x >> \"$1\"", "sh", path.to_str().unwrap()]);
-        assert!(!command.output().await.unwrap().status.success(), "{}", path.display());
-    }
-    // Even where it is in the operators' group by mistake, it is the one who asked.
-    let mut command = Command::new("setpriv");
-    let (user, group) = (format!("--reuid={AGENT}"), format!("--regid={APPROVER}"));
-    command.args([&user, &group, "--clear-groups", "--", env!("CARGO_BIN_EXE_otctl")]);
-    command.arg("--state").arg(&state).args(["-o", "json", "call", "moc_approve", "--json"]);
-    let output = command.arg(&stolen_text).output().await.unwrap();
-    assert_eq!(code(&output), "denied", "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("self_approval"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

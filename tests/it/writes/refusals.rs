@@ -231,7 +231,7 @@ async fn frozen_writes_stay_frozen_until_an_approver_signs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tickets_are_few_and_expire_and_die_with_the_run_they_were_opened_in() {
-    let short = rules().replace("[[approver]]", "[defaults]\nticket_ttl = \"2s\"\n[[approver]]");
+    let short = rules().replace("[[approver]]", "[defaults]\nticket_ttl = \"15s\"\n[[approver]]");
     let mut site = site(&short).await;
     let (agent, operator) = (site.collector.agent().await, site.collector.operator().await);
     let id = opened(&agent, "line/speed", &json!(120)).await;

@@ -17,15 +17,28 @@ use crate::plant::{Endpoint, plant};
 use crate::wait::PATIENCE;
 
 const TAG: &str = "demo/line1/filler/speed_setpoint";
-const PHRASE: &str = "correct horse battery";
+/// A passphrase that nobody else uses.
+pub(super) const PHRASE: &str = "correct horse battery";
 
 /// A home with a state directory, and `otctl` in it.
-struct Desk<'a> {
-    home: &'a Path,
-    state: &'a Path,
+pub(super) struct Desk<'a> {
+    pub(super) home: &'a Path,
+    pub(super) state: &'a Path,
 }
 
 impl Desk<'_> {
+    /// Makes the key of an approver here, and gives its public half.
+    pub(super) async fn new_key(&self, id: &str) -> String {
+        let phrases = [("10 characters", PHRASE), ("Once more", PHRASE)];
+        let (shown, code) = self.typed(&["approver", "new", id], &phrases).await;
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(!shown.contains(PHRASE), "a passphrase is never shown: {shown}");
+        let key = std::fs::read_to_string(self.home.join(".ot-aiops-approver.key")).unwrap();
+        assert!(!key.contains(PHRASE));
+        let key: Value = serde_json::from_str(&key).unwrap();
+        key["public"].as_str().unwrap().to_owned()
+    }
+
     fn words(&self, words: &[&str]) -> Vec<String> {
         let program = env!("CARGO_BIN_EXE_otctl").to_owned();
         let state = self.state.to_str().unwrap().to_owned();
@@ -46,7 +59,11 @@ impl Desk<'_> {
     }
 
     /// Runs it at a terminal, where somebody types. Gives what was shown, and the exit code.
-    async fn typed(&self, words: &[&str], answers: &[(&str, &str)]) -> (String, Option<i32>) {
+    pub(super) async fn typed(
+        &self,
+        words: &[&str],
+        answers: &[(&str, &str)],
+    ) -> (String, Option<i32>) {
         let answers: Vec<Value> = answers.iter().map(|(ask, say)| json!([ask, say])).collect();
         let mut command = Command::new("python3");
         command.arg(package("tests/peers/typed.py")).arg(Value::from(answers).to_string());
@@ -90,14 +107,7 @@ async fn the_walk_of_the_readme_runs_against_the_demo() {
     let (home, state) = (folder.path(), folder.path().join("demo"));
     let _demo = demo(&state, home).await;
     let desk = Desk { home, state: &state };
-    let phrases = [("10 characters", PHRASE), ("Once more", PHRASE)];
-    let (shown, code) = desk.typed(&["approver", "new", "me"], &phrases).await;
-    assert_eq!(code, Some(0), "{shown}");
-    assert!(!shown.contains(PHRASE), "a passphrase is never shown: {shown}");
-    let key = std::fs::read_to_string(home.join(".ot-aiops-approver.key")).unwrap();
-    assert!(!key.contains(PHRASE));
-    let public =
-        serde_json::from_str::<Value>(&key).unwrap()["public"].as_str().unwrap().to_owned();
+    let public = desk.new_key("me").await;
     desk.run(&["approver", "enrol", "me", &public]).await;
 
     let dry = desk.run(&["moc", "request", TAG, "560", "--dry-run"]).await;
@@ -134,12 +144,7 @@ async fn the_walk_of_the_readme_runs_against_the_demo() {
 async fn a_ticket_is_signed_on_another_machine_and_a_policy_by_its_approver() {
     let folder = tempfile::tempdir().unwrap();
     let far = Desk { home: folder.path(), state: folder.path() };
-    let phrases = [("10 characters", PHRASE), ("Once more", PHRASE)];
-    let (shown, code) = far.typed(&["approver", "new", "far"], &phrases).await;
-    assert_eq!(code, Some(0), "{shown}");
-    let key = std::fs::read_to_string(folder.path().join(".ot-aiops-approver.key")).unwrap();
-    let public =
-        serde_json::from_str::<Value>(&key).unwrap()["public"].as_str().unwrap().to_owned();
+    let public = far.new_key("far").await;
     let server = peer::pymodbus();
     let counter = Counter::before(server.port, Framing::Modbus).await;
     let endpoint = Endpoint::modbus("plc", counter.port).tag("line/speed", "holding:100", "");
