@@ -287,6 +287,18 @@ impl Group {
     /// Appends copied rows to a window.
     pub(super) fn push_to(&self, column: usize, raw: &Raw, codes: &Codes, to: &mut Window) {
         to.reserve(raw.len());
+        // Nearly always one code stands for the whole stretch, and no device tells its times.
+        let plain = raw
+            .codes
+            .first()
+            .filter(|code| raw.source.is_empty() && raw.codes.iter().all(|other| other == *code));
+        if let Some(code) = plain.filter(|code| **code != CELL)
+            && let Some((kind, quality)) = codes.get(*code)
+        {
+            let received = raw.times.iter().map(|time| Timestamp::from_nanos(*time));
+            to.push_alike(received, raw.bits.iter().map(|bits| kind.value(*bits)), quality);
+            return;
+        }
         for (_, sample) in self.samples(column, raw, codes) {
             match sample {
                 Some(sample) => to.push(sample),

@@ -61,9 +61,6 @@ pub enum TlsFault {
 pub fn fault_in(error: &(dyn Error + 'static)) -> Option<TlsFault> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let within = |io: &'_ io::Error| {
-            io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(judged)
-        };
         let found = error.downcast_ref::<rustls::Error>().map(judged);
         let found = found.or_else(|| error.downcast_ref::<io::Error>().and_then(within));
         if found.is_some() {
@@ -72,6 +69,13 @@ pub fn fault_in(error: &(dyn Error + 'static)) -> Option<TlsFault> {
         next = error.source();
     }
     None
+}
+
+/// Looks into an error that carries another, which is no cause of it; libraries wrap them twice.
+fn within(error: &io::Error) -> Option<TlsFault> {
+    let inner = error.get_ref()?;
+    let found = inner.downcast_ref::<rustls::Error>().map(judged);
+    found.or_else(|| inner.downcast_ref::<io::Error>().and_then(within))
 }
 
 fn judged(error: &rustls::Error) -> TlsFault {
@@ -158,6 +162,15 @@ fn certificates(key: &'static str, path: &str) -> Result<Vec<CertificateDer<'sta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_found_however_deep_it_is_wrapped() {
+        let wrong = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let once = io::Error::new(io::ErrorKind::InvalidData, wrong);
+        let twice = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, once));
+        assert!(matches!(fault_in(&twice), Some(TlsFault::Certificate(_))));
+        assert_eq!(fault_in(&io::Error::other("cut off")), None);
+    }
 
     #[test]
     fn a_file_at_fault_is_named_by_its_key() {

@@ -127,8 +127,8 @@ fn truth(settings: &Settings, key: &str, keys: &mut Keys<'_>) -> bool {
         Some(_) => String::from("?"),
     };
     match word.as_str() {
-        "true" | "1" | "yes" | "y" | "on" => true,
-        "false" | "0" | "no" | "n" | "off" | "" => false,
+        "true" | "1" | "yes" | "on" => true,
+        "false" | "0" | "no" | "off" | "" => false,
         _ => {
             keys.fault(key, "must be true or false");
             false

@@ -16,10 +16,15 @@ use crate::model::Value;
 const NAMESPACES_MAX: usize = 1000;
 
 fn nodes() -> Vec<ReadValueId> {
-    [VariableId::Server_ServerStatus, VariableId::Server_NamespaceArray]
-        .into_iter()
-        .map(|id| attribute(id.into(), AttributeId::Value))
-        .collect()
+    // Some servers hand out the status as it was at their start: the time is asked for itself.
+    [
+        VariableId::Server_ServerStatus,
+        VariableId::Server_NamespaceArray,
+        VariableId::Server_ServerStatus_CurrentTime,
+    ]
+    .into_iter()
+    .map(|id| attribute(id.into(), AttributeId::Value))
+    .collect()
 }
 
 /// Reads the identity.
@@ -49,6 +54,9 @@ fn identity(values: &[DataValue]) -> Identity {
         identity.state = Some(i64::from(status.state as i32));
         identity.started = values::instant(&status.start_time);
         identity.device_time = values::instant(&status.current_time);
+    }
+    if let Some(Variant::DateTime(time)) = values.get(2).and_then(|v| v.value.as_ref()) {
+        identity.device_time = values::instant(time).or(identity.device_time);
     }
     if let Some(Variant::Array(array)) = values.get(1).and_then(|v| v.value.as_ref()) {
         let uris = array.values.iter().take(NAMESPACES_MAX);

@@ -66,6 +66,7 @@ impl Setting {
     fn one(&mut self, prompt: &Prompt, settings: &mut Settings) -> Result<(), Failure> {
         loop {
             let answer = self.talk.ask(prompt.question, prompt.default)?;
+            let answer = spelt_out(prompt, answer);
             if answer.is_empty() && prompt.need == Need::Required {
                 self.talk.say("It can't be left out.")?;
                 continue;
@@ -93,6 +94,16 @@ impl Setting {
     }
 }
 
+/// Spells out the short form of yes and no, where that is the question.
+fn spelt_out(prompt: &Prompt, answer: String) -> String {
+    let is_truth = matches!(value(prompt.default), Some(Value::Bool(_)));
+    match answer.to_ascii_lowercase().as_str() {
+        "y" | "yes" if is_truth => "yes".to_owned(),
+        "n" | "no" if is_truth => "no".to_owned(),
+        _ => answer,
+    }
+}
+
 /// Takes an answer as the number or truth value it looks like; anything else is text.
 fn value(answer: &str) -> Option<Value> {
     if answer.is_empty() {
@@ -110,6 +121,14 @@ fn value(answer: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_letter_is_an_answer_to_yes_or_no_alone() {
+        let prompt = |default| Prompt { key: "k", question: "q", default, need: Need::Optional };
+        let spelt = |default, answer: &str| spelt_out(&prompt(default), answer.to_owned());
+        assert_eq!((spelt("no", "Y").as_str(), spelt("no", "n").as_str()), ("yes", "no"));
+        assert_eq!((spelt("", "y").as_str(), spelt("502", "n").as_str()), ("y", "n"));
+    }
 
     #[test]
     fn an_answer_is_what_it_looks_like() {

@@ -122,7 +122,8 @@ impl Setting {
         Ok(tags)
     }
 
-    /// Shows how checks ended; true where none is a fault.
+    /// Shows how checks ended; true where none stands in the way: a wrong clock is said, and the
+    /// values are read all the same.
     fn show(&mut self, checks: &[Check]) -> Result<bool, Failure> {
         for check in checks {
             let mark = match check.verdict {
@@ -135,7 +136,9 @@ impl Setting {
             let text = escaped(&format!("{}{fix}", check.detail));
             self.talk.say(&format!("  {mark:<8}{:<12}{text}", check.check))?;
         }
-        Ok(!checks.is_empty() && checks.iter().all(|check| check.verdict != Verdict::Fault))
+        let is_in_the_way =
+            |check: &Check| check.verdict == Verdict::Fault && check.check != "clock";
+        Ok(!checks.is_empty() && !checks.iter().any(is_in_the_way))
     }
 
     /// Lists what there is, with its present values, to choose from.
