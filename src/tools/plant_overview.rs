@@ -81,6 +81,9 @@ pub(super) struct CollectorRow {
     /// A damaged history file that was set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     store_quarantined: Option<String>,
+    /// Why nothing can be written now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writes_frozen: Option<String>,
 }
 
 /// The plant.
@@ -259,5 +262,6 @@ fn collector(deps: &Deps, tags: usize) -> CollectorRow {
         last_commit_age_ms: historian.last_commit.map(|at| clock::now().millis_since(at)),
         store_fault: historian.fault,
         store_quarantined: historian.quarantined,
+        writes_frozen: deps.frozen(),
     }
 }

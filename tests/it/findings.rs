@@ -223,7 +223,7 @@ async fn a_dead_endpoint_is_one_finding_that_ends_with_it_and_its_subscribers_he
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shelf_outlives_a_kill() {
+async fn a_shelf_and_the_beginning_of_what_lasts_outlive_a_kill() {
     let server = peer::pymodbus();
     let line = Counter::before(server.port, Framing::Modbus).await;
     let endpoint = Endpoint::modbus("plc", line.port).tag("t", "holding:9", "");
@@ -249,6 +249,11 @@ async fn a_shelf_outlives_a_kill() {
     })
     .await;
     assert_eq!((&after["verdict"], &after["endpoint"]), (&before["verdict"], &before["endpoint"]));
+    let since = |finding: &Value| -> jiff::Timestamp {
+        finding["since"].as_str().unwrap().parse().unwrap()
+    };
+    let apart = since(&after).duration_since(since(&before));
+    assert!(apart.abs() <= jiff::SignedDuration::from_secs(2), "{before}, then {after}");
     assert_eq!(open(&client, 0).await, Vec::<Value>::new());
     let shown = client.call("finding_show", json!({"id": "plc"})).await.good();
     assert_eq!(shown["shelved_because"], reason, "{shown}");

@@ -113,7 +113,8 @@ impl Watch {
         let last_of = |id: TagId| {
             let window = cache.window_last(id, WINDOW);
             let mut newest = window.received.iter().zip(&window.qualities).rev();
-            newest.find(|(_, quality)| quality.is_good()).map(|(at, _)| *at)
+            // What was Good in the run before is the last usable value in this one.
+            newest.find(|(_, quality)| !quality.is_bad()).map(|(at, _)| *at)
         };
         let tags = link.spec.tags.iter().take(TAGS_ASKED);
         tags.filter_map(|tag| last_of(cache.resolve(&tag.name)?)).max()

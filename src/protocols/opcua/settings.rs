@@ -174,8 +174,9 @@ impl OpcuaSettings {
         {
             errors.push(match mode {
                 MessageSecurityMode::None => error(
-                    "security_mode",
-                    "must be Sign or SignAndEncrypt where a security_policy is set",
+                    "security_policy",
+                    "must be None or left out where security_mode is None; security_mode Sign or \
+                     SignAndEncrypt uses it",
                 ),
                 _ => error(
                     "security_policy",

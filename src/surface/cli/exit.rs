@@ -109,6 +109,12 @@ pub(super) fn judge(answer: &Value, fail_on: &[String]) -> Exit {
     if !fail_on.is_empty() && holds(answer, fail_on) {
         return Exit::Finding;
     }
+    // A configuration that was taken in part, or not at all.
+    let has_problems =
+        answer.get("problems").and_then(Value::as_array).is_some_and(|p| !p.is_empty());
+    if has_problems {
+        return Exit::Partial;
+    }
     let lists = answer.as_object().into_iter().flat_map(|map| map.values());
     let items = lists.filter_map(Value::as_array).flatten();
     let has_failed = |item: &Value| item.get("error").is_some_and(|error| !error.is_null());

@@ -27,7 +27,7 @@ pub(in crate::tools) struct Recorded {
 }
 
 impl Span {
-    /// Reads `-1h` or RFC 3339; `until` is now where it is left out.
+    /// Reads `-1h`, `1h` or RFC 3339; `until` is now where it is left out.
     pub(in crate::tools) fn parse(since: &str, until: Option<&str>) -> Result<Self, ToolError> {
         let now = clock::now();
         let since = instant(since, now, "since")?;
@@ -42,16 +42,18 @@ impl Span {
 fn instant(text: &str, now: Timestamp, name: &str) -> Result<Timestamp, ToolError> {
     let bad = || {
         ToolError::argument(format!(
-            "{name} is neither like -15m, -1h, -7d nor an RFC 3339 date-time"
+            "{name} is neither like -15m, 1h, -7d nor an RFC 3339 date-time"
         ))
     };
     if text.trim() == "now" {
         return Ok(now);
     }
-    if let Some(ago) = text.trim().strip_prefix('-') {
-        return Ok(now.plus_millis(-span_ms(ago).ok_or_else(bad)?));
+    let ago = text.trim();
+    let ago = ago.strip_prefix('-').unwrap_or(ago);
+    match span_ms(ago).filter(|_| !ago.is_empty()) {
+        Some(ms) => Ok(now.plus_millis(-ms)),
+        None => Timestamp::parse(text).map_err(|_| bad()),
     }
-    Timestamp::parse(text).map_err(|_| bad())
 }
 
 /// Reads `15m`, `8h` or `1d12h` as milliseconds; `None` where it is no such span.
@@ -102,12 +104,14 @@ mod tests {
 
     #[test]
     fn a_stretch_is_given_from_now_or_by_date() {
-        let span = Span::parse("-1h", None).unwrap();
-        assert_eq!(span.until.millis_since(span.since), 3_600_000);
+        for text in ["-1h", "1h", "60m"] {
+            let span = Span::parse(text, None).unwrap();
+            assert_eq!(span.until.millis_since(span.since), 3_600_000, "{text}");
+        }
         let span = Span::parse("-1d12h", Some("-30m")).unwrap();
         assert!(span.until.millis_since(span.since) > 35 * 3_600_000);
         assert!(Span::parse("2026-06-30T12:00:00Z", Some("2026-06-30T13:00:00+01:00")).is_err());
-        for bad in ["", "1h", "-", "--1h", "-1x", "yesterday", "-99999999999999999999d"] {
+        for bad in ["", "-", "--1h", "-1x", "yesterday", "-99999999999999999999d"] {
             let parsed = Span::parse(bad, None);
             assert!(parsed.is_err(), "{bad}");
         }

@@ -19,8 +19,17 @@ pub(crate) struct FreezeInput {
 /// Whether anything can be written.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct FrozenOutput {
+    /// `frozen`, or `open` where the policy says what may be written.
+    writes: &'static str,
     /// Why nothing is written now; null where approved writes go out.
     writes_frozen: Option<String>,
+}
+
+impl FrozenOutput {
+    fn of(deps: &Deps) -> Self {
+        let writes_frozen = deps.frozen();
+        Self { writes: if writes_frozen.is_some() { "frozen" } else { "open" }, writes_frozen }
+    }
 }
 
 /// The tool that freezes.
@@ -36,7 +45,7 @@ impl Tool for Freeze {
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         deps.freeze_writes(&input.reason, &call.principal).await.map_err(refused)?;
-        Ok(FrozenOutput { writes_frozen: deps.frozen() })
+        Ok(FrozenOutput::of(deps))
     }
 }
 
@@ -63,6 +72,6 @@ impl Tool for Thaw {
 
     async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
         deps.thaw_writes(input.signed.as_ref(), &call.principal).await.map_err(refused)?;
-        Ok(FrozenOutput { writes_frozen: deps.frozen() })
+        Ok(FrozenOutput::of(deps))
     }
 }
