@@ -253,11 +253,15 @@ impl PollerState {
     fn outage_of(&mut self, unit: UnitId, quality: Quality, keep: LastValue) {
         for s in self.slices.iter_mut().filter(|s| s.slice.unit == unit) {
             s.outage(quality, keep);
+            s.want_soon();
         }
     }
 
     pub(crate) fn outage_of_all(&mut self, quality: Quality, keep: LastValue) {
-        self.slices.iter_mut().for_each(|s| s.outage(quality, keep));
+        for s in &mut self.slices {
+            s.outage(quality, keep);
+            s.want_soon();
+        }
     }
 
     /// Ends everything: nobody is left waiting, and the session is closed properly.

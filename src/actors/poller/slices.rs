@@ -156,6 +156,12 @@ impl SliceState {
         }
     }
 
+    /// Makes it due as soon as its unit and its link are back: what is scanned once an hour must
+    /// not stay without a value for an hour.
+    pub(crate) fn want_soon(&mut self) {
+        self.due = self.due.min(Instant::now());
+    }
+
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

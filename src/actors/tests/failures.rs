@@ -25,6 +25,23 @@ async fn a_dead_unit_leaves_its_neighbours_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_scanned_once_an_hour_is_read_as_soon_as_its_unit_is_back() {
+    let device = device("rare");
+    device.dead.lock().insert(UnitId(2));
+    let mut spec = spec("rare", &[1, 2]);
+    for tag in &mut spec.tags {
+        Arc::make_mut(tag).scan = ScanClass { scan_ms: 3_600_000 };
+    }
+    let rig = Rig::start(&[spec]).await;
+    ms(10_000).await;
+    assert_eq!(rig.quality("rare/1"), Some(Quality::GOOD));
+    assert_eq!(rig.quality("rare/2"), Some(Quality::BAD_NO_COMMUNICATION));
+    device.dead.lock().clear();
+    ms(31_000).await;
+    assert_eq!(rig.quality("rare/2"), Some(Quality::GOOD));
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_dead_units_leave_the_live_one_its_scans_and_are_all_tried_in_turn() {
     let device = device("many");
     device.dead.lock().extend((2..=20).map(UnitId));

@@ -173,6 +173,10 @@ impl OpcuaSettings {
             && (mode == MessageSecurityMode::None) != (policy == SecurityPolicy::None)
         {
             errors.push(match mode {
+                MessageSecurityMode::None if !settings.contains_key("security_mode") => error(
+                    "security_mode",
+                    "must be Sign or SignAndEncrypt where a security_policy is set",
+                ),
                 MessageSecurityMode::None => error(
                     "security_policy",
                     "must be None or left out where security_mode is None; security_mode Sign or \
@@ -304,6 +308,10 @@ mod tests {
         assert_eq!(read(sign).unwrap_err()[0].key, "security_policy");
         let policy = serde_json::json!({"host": "h", "security_policy": "Basic256Sha256"});
         assert_eq!(read(policy).unwrap_err()[0].key, "security_mode");
+        let none = serde_json::json!({
+            "host": "h", "security_mode": "None", "security_policy": "Basic256Sha256"
+        });
+        assert_eq!(read(none).unwrap_err()[0].key, "security_policy");
         let broken = serde_json::json!({"host": "h", "security_policy": "Basic128Rsa15"});
         assert_eq!(read(broken).unwrap_err()[0].key, "security_policy");
         let both = serde_json::json!({

@@ -181,9 +181,9 @@ async fn a_collector_killed_in_the_middle_of_a_write_settles_it_by_reading() {
     assert_eq!(counter.writes(), written + WHOLE, "each write that is there was sent once");
     proved(&site, &counter).await;
     eprintln!(
-        "{kills} kills, the last within {span_us} us of an approval, seed {seed}: {outcomes:?}; {} \
-         approvals and {ends} outcomes were acknowledged before, 0 lost; {written} writes at the server, 0 \
-         double",
+        "{kills} kills, the last within {span_us} us of an approval, seed {seed}: {outcomes:?}; \
+         {} approvals and {ends} outcomes were acknowledged before, 0 lost; {written} writes at \
+         the server, 0 double",
         approvals.len()
     );
 }
