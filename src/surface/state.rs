@@ -6,16 +6,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::config;
+use crate::dbfile::NO_FOLLOW;
 
 /// The kernel takes 107 bytes; the rest is room for the name a socket bears while it is made.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// The sticky bit (chmod(2)).
 const STICKY: u32 = 0o1000;
-/// A link planted in a file's place is not followed (open(2), `O_NOFOLLOW`).
-const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// Others may pass through to the sockets, which have their own modes, but not look around.
 const DIRECTORY_MODE: u32 = 0o711;
 
