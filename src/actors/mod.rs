@@ -30,7 +30,7 @@ pub use findings::{
     About, FindingsFace, Judged, Loss, OPEN_MAX, Open, Published, Round, Seen, Shelf, ShelveError,
     Turn,
 };
-pub(crate) use findings::{WINDOW, confirmed, is_silence, neighbours_of, present_fault};
+pub(crate) use findings::{WINDOW, beside, confirmed, is_silence, neighbours_of, present_fault};
 pub use historian::HistorianFace;
 pub use link::{Answer, AskError, Link};
 pub use observed::{Fault, HistorianReport, LinkReport, SliceReport, UnitReport};

@@ -69,14 +69,17 @@ impl TagCache {
     }
 
     /// Gives at most so many other tags of the same asset, sorted by name: of the same area, or
-    /// of the same unit of the endpoint where the tag names none.
+    /// of the same unit of the endpoint where the tag names none. Of a large asset they are those
+    /// of the same part, of so many tags each.
     #[must_use]
-    pub fn beside(&self, id: TagId, most: usize) -> Vec<(TagId, Arc<Tag>)> {
+    pub fn beside(&self, id: TagId, part: usize, most: usize) -> Vec<TagId> {
         let Some(own) = self.tag(id) else { return Vec::new() };
         self.sorted(|sorted| {
             let places = sorted.assets.get(&asset(&own)).map_or(&[][..], Vec::as_slice);
-            let all = places.iter().filter_map(|place| sorted.list.get(*place));
-            all.filter(|(other, _)| *other != id).take(most).cloned().collect()
+            let id_at = |place: &usize| sorted.list.get(*place).map(|(id, _)| *id);
+            let is_own = |part: &&[usize]| part.iter().any(|place| id_at(place) == Some(id));
+            let own = places.chunks(part.max(1)).find(is_own).unwrap_or_default();
+            own.iter().filter_map(id_at).filter(|other| *other != id).take(most).collect()
         })
     }
 
@@ -176,12 +179,13 @@ mod tests {
         of(4, "a", "mixing", 2);
         of(5, "f", "", 1);
         let beside = |n, most| {
-            let found = cache.beside(TagId(n), most).into_iter();
-            found.map(|(id, _)| id.0).collect::<Vec<_>>()
+            let found = cache.beside(TagId(n), 48, most).into_iter();
+            found.map(|id| id.0).collect::<Vec<_>>()
         };
         assert_eq!(beside(0, 9), [1, 5]);
         assert_eq!(beside(0, 1), [1]);
         assert_eq!((beside(2, 9), beside(3, 9), beside(9, 9)), (vec![], vec![4], vec![]));
+        assert_eq!(cache.beside(TagId(5), 2, 9), [], "the third by name is the next part");
         cache.retire(TagId(1));
         assert_eq!(beside(0, 9), [5]);
     }

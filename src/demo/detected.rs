@@ -10,12 +10,12 @@ use super::points::{self, Layout, PREFIX, Place, Point};
 use super::process::{FillerState, Plant};
 use super::rng::Rng;
 use crate::cache::{CacheLimits, LastValue, ScanWriter, StreamWriter, TagCache};
-use crate::diagnose::detect::{DETECTORS, Signal, Subject};
+use crate::diagnose::detect::{AssetWatch, Member};
 use crate::diagnose::{Finding, Verdict};
 use crate::model::{DataType, Quality, Sample, Tag, TagId, Timestamp, Value};
 
-/// Samples of a window: ten minutes at one a second.
-const WINDOW: usize = 600;
+/// Samples of a window, as the collector's.
+const WINDOW: usize = 512;
 const SEED: u64 = 5;
 
 /// A point as the collector has it.
@@ -41,6 +41,8 @@ enum Way {
 struct Collector {
     cache: Arc<TagCache>,
     known: Vec<Known>,
+    /// A watch over each area.
+    areas: BTreeMap<String, AssetWatch>,
     now: Timestamp,
 }
 
@@ -76,7 +78,7 @@ impl Collector {
             failed: None,
         });
         let known = known.collect();
-        Self { cache, known, now: Timestamp::default() }
+        Self { cache, known, areas: BTreeMap::new(), now: Timestamp::default() }
     }
 
     /// Takes what the devices show at this instant; a failure is one mark until it ends.
@@ -112,30 +114,22 @@ impl Collector {
         }
     }
 
-    /// Runs every detector on every tag.
-    fn findings(&self) -> Vec<(&'static str, Finding)> {
-        let window = |n| Signal::of(&self.cache.window_last(TagId(n), WINDOW));
-        let signals: Vec<Signal> = (0..).zip(&self.known).map(|(n, _)| window(n)).collect();
-        let mut areas: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (at, known) in self.known.iter().enumerate() {
-            areas.entry(&*known.tag.area).or_default().push(at);
-        }
-        let mut found = Vec::new();
-        for (at, (known, signal)) in self.known.iter().zip(&signals).enumerate() {
-            let others = areas[&*known.tag.area].iter().filter(|other| **other != at);
-            let neighbours: Vec<&Signal> = others.map(|other| &signals[*other]).collect();
+    /// Runs every detector on every tag, and gives what is open.
+    fn findings(&mut self) -> Vec<(&'static str, Finding)> {
+        let mut areas: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
+        for (id, known) in (0..).map(TagId).zip(&self.known) {
             // The link answers keep-alives all the time, whatever a tag does.
             let seen = known.failed.is_none().then_some(self.now);
-            let subject = Subject {
-                signal,
-                tag: Some(&known.tag),
-                neighbours: &neighbours,
-                seen,
-                now: self.now,
-            };
-            let judged = DETECTORS.iter().map(|detector| detector.judge(&subject));
-            let named = judged.filter_map(|judged| judged.finding().cloned());
-            found.extend(named.map(|finding| (known.point.name, finding)));
+            let window = self.cache.window_last(id, WINDOW);
+            let member = Member { id, tag: Some(&known.tag), window, seen };
+            areas.entry(&*known.tag.area).or_default().push(member);
+        }
+        let mut found = Vec::new();
+        for (area, members) in areas {
+            let watch = self.areas.entry(area.to_owned()).or_default();
+            watch.look(&members, self.now);
+            let name = |id: TagId| self.known[id.0 as usize].point.name;
+            found.extend(watch.open().map(|(id, _, finding)| (name(id), finding.clone())));
         }
         found
     }
@@ -160,32 +154,36 @@ impl Known {
     }
 }
 
-/// Runs the line with faults; gives what is found at each tag, with the second it first was.
-fn run(faults: &[&'static Fault], seconds: u32) -> BTreeMap<(&'static str, Verdict), u32> {
+/// What was open at a look, with its tag.
+type Open = Vec<(&'static str, Verdict)>;
+
+/// Runs the line with faults, and shows what is open every five seconds.
+fn run(faults: &[&'static Fault], seconds: u32, mut each: impl FnMut(u32, Open)) {
     let mut line = Line::new(faults, SEED);
     let mut collector = Collector::new();
-    let mut first = BTreeMap::new();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "five")]
     let frames = (0.5 / FRAME_S).round() as u32;
     for half in 1..=2 * seconds {
         let at = Timestamp::from_millis(i64::from(half) * 500);
         let frame = (0..frames).map(|_| line.next(at)).last().unwrap();
         collector.take(at, &frame, faults);
-        let second = half / 2;
         if half % 10 == 0 {
-            for (tag, finding) in collector.findings() {
-                first.entry((tag, finding.verdict)).or_insert(second);
-            }
+            let open = collector.findings().into_iter();
+            each(half / 2, open.map(|(tag, finding)| (tag, finding.verdict)).collect());
         }
     }
-    first
 }
 
 fn is_found_in_time(name: &str) {
     let fault = faults::by_name(name).unwrap();
     let tag = fault.tag.strip_prefix(PREFIX).unwrap();
     let (verdict, within_s) = fault.detected.unwrap();
-    let found = run(&[fault], fault.starts_s + within_s + 60);
+    let mut found = BTreeMap::new();
+    run(&[fault], fault.starts_s + within_s + 60, |second, open| {
+        open.into_iter().for_each(|what| {
+            found.entry(what).or_insert(second);
+        });
+    });
     let second = found.get(&(tag, verdict));
     let in_time = second.is_some_and(|s| *s <= fault.starts_s + within_s);
     assert!(in_time, "{name}: {found:?}");
@@ -210,6 +208,22 @@ fn a_stuck_sensor_is_found_in_time() {
 #[test]
 fn a_drifting_sensor_is_found_in_time() {
     is_found_in_time("drifting-sensor");
+}
+
+/// The sensor has stood eight kelvin too high for thirteen minutes by then.
+#[test]
+fn a_drift_stays_found_after_it_has_ended() {
+    let fault = faults::by_name("drifting-sensor").unwrap();
+    let mut first = None;
+    let mut gone = Vec::new();
+    run(&[fault], 1_200, |second, open| match (&open[..], first) {
+        ([], None) => {}
+        ([("pasteuriser/hold_temperature", Verdict::Drift)], _) => {
+            first.get_or_insert(second);
+        }
+        _ => gone.push((second, open)),
+    });
+    assert!(first.is_some() && gone.is_empty(), "{first:?} {gone:?}");
 }
 
 #[test]

@@ -91,6 +91,22 @@ pub struct Evidence {
     pub samples: Vec<EvidenceSample>,
     /// How many there are.
     pub sample_count: usize,
+    /// Where the value stood before; it is over once it is back there.
+    #[serde(skip)]
+    pub from: Option<Rest>,
+}
+
+/// Where a signal stood before it left, as an open finding keeps it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rest {
+    /// The level.
+    pub level: f64,
+    /// The deviation it had there.
+    pub deviation: f64,
+    /// The deviations from it that were too many.
+    pub bound: f64,
+    /// When it was last seen there.
+    pub since: Timestamp,
 }
 
 /// One thing found wrong with one tag.
@@ -165,7 +181,7 @@ impl Evidence {
         let sample_count = samples.len();
         let first = sample_count.saturating_sub(EVIDENCE_SAMPLES_MAX);
         let samples = samples.get(first..).unwrap_or_default().to_vec();
-        Self { measured, value, bound, samples, sample_count }
+        Self { measured, value, bound, samples, sample_count, from: None }
     }
 }
 

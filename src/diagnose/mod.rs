@@ -27,7 +27,7 @@ pub use dataflow::{
     flow_freshness,
 };
 pub use finding::{
-    EVIDENCE_SAMPLES_MAX, Evidence, EvidenceSample, Finding, Judgement, Severity, Verdict,
+    EVIDENCE_SAMPLES_MAX, Evidence, EvidenceSample, Finding, Judgement, Rest, Severity, Verdict,
 };
 pub use given::{Given, Grade, SERIES_MAX};
 pub use historian::{SeriesGap, SeriesHealth, SeriesVerdict, series_health};

@@ -9,6 +9,7 @@ mod corpus;
 mod labelled;
 mod play;
 mod report;
+mod running;
 mod score;
 
 pub use corpus::{Corpus, CorpusError};

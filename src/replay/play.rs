@@ -1,6 +1,8 @@
-//! One file, played through a cache to every detector that learns.
+//! One file, played through a cache to every detector: those that learn, and those that run by
+//! themselves.
 
 use super::labelled::Labelled;
+use super::running::Running;
 use super::score::{Score, Tally};
 use crate::cache::{CacheLimits, TagCache};
 use crate::diagnose::asset::{ASSET_SETTINGS, AssetModel};
@@ -107,10 +109,14 @@ pub fn play(file: &Labelled, train: Train, only: Option<&str>) -> Vec<Played> {
         latest.value.as_f64().filter(|_| !latest.quality.is_bad())
     };
     let mut run: Vec<(Learnt, Tally, Played)> = Vec::new();
+    let mut running = Some(Running::of(file, only)).filter(Running::is_wanted);
     let rows = file.rows.iter().zip(&file.times).zip(&file.labels);
     for (nth, ((row, at), is_wrong)) in rows.enumerate() {
         let readings: Vec<(Value, Quality)> = row.iter().map(|value| reading(*value)).collect();
         writer.append(*at, &readings);
+        if let Some(running) = &mut running {
+            running.look(nth, &cache, *at);
+        }
         if nth < train {
             continue;
         }
@@ -120,7 +126,9 @@ pub fn play(file: &Labelled, train: Train, only: Option<&str>) -> Vec<Played> {
                 window.values.pop();
                 numbers(&window)
             };
-            run = learn(&ids.iter().map(before).collect::<Vec<_>>(), only);
+            let training: Vec<Vec<f64>> = ids.iter().map(before).collect();
+            run = learn(&training, only);
+            running.iter_mut().for_each(|running| running.limit(&training));
         }
         let shown: Vec<Option<f64>> = ids.iter().map(newest).collect();
         #[allow(clippy::cast_precision_loss, reason = "seconds to a millisecond")]
@@ -128,8 +136,11 @@ pub fn play(file: &Labelled, train: Train, only: Option<&str>) -> Vec<Played> {
         for (learnt, tally, _) in &mut run {
             tally.count(at_s, learnt.push(&shown), *is_wrong);
         }
+        running.iter_mut().for_each(|running| running.count(at_s, *is_wrong));
     }
-    run.into_iter().map(|(_, tally, played)| Played { score: tally.score, ..played }).collect()
+    let learnt = run.into_iter().map(|(_, tally, played)| Played { score: tally.score, ..played });
+    let running = running.filter(|_| file.rows.len() > train).map(Running::played);
+    learnt.chain(running.into_iter().flatten()).collect()
 }
 
 fn reading(value: Option<f64>) -> (Value, Quality) {
@@ -208,7 +219,7 @@ mod tests {
     fn a_step_is_found_soon_and_not_before() {
         let played = play(&stepping(), Train::Rows(200), None);
         let of = |name: &str| played.iter().rfind(move |p| p.detector == name).unwrap();
-        for name in ["level", "drift", ASSET] {
+        for name in ["level", "cusum", ASSET] {
             let score = &of(name).score;
             assert_eq!((score.false_alarms, score.events_found), (0, 1), "{name}: {score:?}");
             assert!(score.delay_s().unwrap() <= 12.0, "{name}: {score:?}");

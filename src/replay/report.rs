@@ -93,6 +93,8 @@ pub fn report(corpus: &Corpus, train: Train, only: Option<&str>, bounds_pct: &[f
     let lines = order.iter().flat_map(|detector| {
         let known = settings.get(detector).map(Vec::as_slice).unwrap_or_default();
         let of = scores.get(detector);
+        // Where there is one setting there is none to choose.
+        let bounds_pct = if known.len() > 1 { bounds_pct } else { &[] };
         let bounds = std::iter::once(None).chain(bounds_pct.iter().copied().map(Some));
         bounds.filter_map(move |bound| of.map(|of| line(detector, bound, known, of)))
     });

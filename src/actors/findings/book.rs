@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::diagnose::{Evidence, Severity, Verdict};
+use crate::diagnose::detect::CourseExtent;
+use crate::diagnose::{Evidence, Rest, Severity, Verdict};
 use crate::model::{EndpointName, TagId, TagName, Timestamp, UnitId};
 
 /// Findings open at once: a screen shows twenty, and a plant with more has one cause for most.
@@ -56,7 +57,7 @@ pub struct Seen {
 }
 
 /// The window that a detector judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// The detector's name.
     pub detector: &'static str,
@@ -64,6 +65,14 @@ pub struct Judged {
     pub first: Timestamp,
     /// The last sample's time.
     pub last: Timestamp,
+    /// How far back its long run went, where it had one.
+    pub course: Option<CourseExtent>,
+    /// The tags it was judged beside, with theirs.
+    pub neighbours: Vec<(TagId, Option<CourseExtent>)>,
+    /// What it was measured from, where that was noted when the finding was opened.
+    pub from: Option<Rest>,
+    /// When the link had last proved alive for it.
+    pub seen: Option<Timestamp>,
     /// The instant it was judged by.
     pub now: Timestamp,
 }
@@ -169,6 +178,12 @@ impl Book {
     /// Tells whether a finding of this is open.
     pub(super) fn is_open(&self, verdict: Verdict, about: &About) -> bool {
         self.open.contains_key(&(verdict, about.clone()))
+    }
+
+    /// Gives what an open finding of one of these was measured from.
+    pub(super) fn rest(&self, verdicts: &[Verdict], about: &About) -> Option<Rest> {
+        let mut open = verdicts.iter().filter_map(|v| self.open.get(&(*v, about.clone())));
+        open.find_map(|open| open.seen.evidence.as_ref()?.from)
     }
 
     /// Notes that something was looked for and is not wrong.

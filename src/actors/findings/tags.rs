@@ -9,9 +9,9 @@ use super::links::LinkNow;
 use super::watch::{Group, Watch};
 use crate::cache::{Latest, TagCache};
 use crate::clock;
-use crate::diagnose::detect::{DETECTORS, Detector, Signal, Subject};
+use crate::diagnose::detect::{DETECTORS, Detector, LaterSignals, Neighbours, Signal, Subject};
 use crate::diagnose::{
-    Finding, Judgement, Severity, Verdict, fresh_offsets_ms, names_no_item, skew,
+    Finding, Judgement, Rest, Severity, Verdict, fresh_offsets_ms, names_no_item, skew,
 };
 use crate::model::{EndpointName, Tag, TagId, Timestamp, Window};
 
@@ -79,7 +79,9 @@ impl Watch {
             }
             let window = cache.window_last(*id, WINDOW);
             self.note_offsets(tag, &window);
-            found.push((id, tag, link, Signal::of(&window), window));
+            let mut signal = Signal::of(&window);
+            self.courses.follow(*id, &mut signal);
+            found.push((id, tag, link, signal, window));
         }
         let face = self.args.face.clone();
         let mut book = face.book.lock();
@@ -90,16 +92,31 @@ impl Watch {
                 continue;
             }
             let others = found.iter().enumerate().filter(|(other, _)| *other != at);
-            let neighbours: Vec<&Signal> =
-                others.map(|(_, (.., signal, _))| signal).take(NEIGHBOURS_MAX).collect();
+            let beside = others.map(|(_, (id, _, _, signal, _))| (**id, signal));
+            let (ids, neighbours): (Vec<TagId>, Vec<&Signal>) = beside.take(NEIGHBOURS_MAX).unzip();
+            let course = |id| self.courses.extent(id);
             let subject = Subject {
                 signal,
                 tag: Some(tag),
-                neighbours: &neighbours,
+                neighbours: Neighbours::Ready(&neighbours),
                 seen: latest.as_ref().and_then(|latest| confirmed(latest, now)),
+                from: None,
                 now,
             };
-            detect(&subject, (**id, tag), window, &mut book);
+            let judged = |detector: &Detector, from| {
+                let ends = window.received.first().zip(window.received.last());
+                ends.map(|(first, last)| Judged {
+                    detector: detector.name,
+                    first: *first,
+                    last: *last,
+                    course: course(**id),
+                    neighbours: ids.iter().map(|id| (*id, course(*id))).collect(),
+                    from,
+                    seen: subject.seen,
+                    now,
+                })
+            };
+            detect(&subject, (**id, tag), &judged, &mut book);
         }
     }
 
@@ -136,9 +153,18 @@ fn groups(tags: Vec<(TagId, Arc<Tag>)>) -> Vec<Group> {
     by_place.into_values().flat_map(parts).collect()
 }
 
-/// Gives the tags that judge with this one.
-pub(crate) fn neighbours_of(cache: &TagCache, id: TagId) -> Vec<(TagId, Arc<Tag>)> {
-    cache.beside(id, NEIGHBOURS_MAX)
+/// Gives the tags that are judged with this one.
+pub(crate) fn neighbours_of(cache: &TagCache, id: TagId) -> Vec<TagId> {
+    cache.beside(id, GROUP_MAX, NEIGHBOURS_MAX)
+}
+
+/// Makes the tags that are judged with this one ready, if a detector asks for them.
+pub(crate) fn beside(cache: &Arc<TagCache>, id: TagId) -> LaterSignals {
+    let cache = Arc::clone(cache);
+    LaterSignals::new(Box::new(move || {
+        let beside = neighbours_of(&cache, id).into_iter();
+        beside.map(|other| Signal::of(&cache.window_last(other, WINDOW))).collect()
+    }))
 }
 
 /// Judges whether the device has such an item; `true` where it has not.
@@ -177,10 +203,16 @@ fn address(
 }
 
 /// Runs every detector over a tag's window; what does not come is not judged by how it moves.
-fn detect(subject: &Subject<'_>, (id, tag): (TagId, &Tag), window: &Window, book: &mut Book) {
+fn detect(
+    subject: &Subject<'_>,
+    (id, tag): (TagId, &Tag),
+    judged: &dyn Fn(&Detector, Option<Rest>) -> Option<Judged>,
+    book: &mut Book,
+) {
     for detector in DETECTORS {
         let about = About::Tag(id);
-        let judgement = detector.judge(subject);
+        let from = book.rest(detector.verdicts, &about);
+        let judgement = detector.judge(&Subject { from, ..*subject });
         let verdict = judgement.finding().map(|finding| finding.verdict);
         if judgement.is_evaluated() {
             let others = detector.verdicts.iter().filter(|other| Some(**other) != verdict);
@@ -188,7 +220,7 @@ fn detect(subject: &Subject<'_>, (id, tag): (TagId, &Tag), window: &Window, book
         }
         let Judgement::Found(finding) = judgement else { continue };
         let is_silent = is_silence(finding.verdict);
-        let seen = seen(detector, finding, tag, window, subject.now);
+        let seen = seen(finding, tag, judged(detector, from));
         if let Some(verdict) = verdict {
             book.found(verdict, about, seen, subject.now);
         }
@@ -210,20 +242,19 @@ pub(crate) fn is_silence(verdict: Verdict) -> bool {
     )
 }
 
-fn seen(detector: &Detector, found: Finding, tag: &Tag, window: &Window, now: Timestamp) -> Seen {
+fn seen(found: Finding, tag: &Tag, window: Option<Judged>) -> Seen {
     let evidence = &found.evidence;
     let summary = match (evidence.value, evidence.bound) {
         (value, 0.0) => format!("{}: {value:.4}", evidence.measured),
         (value, bound) => format!("{}: {value:.4}, the bound is {bound:.4}", evidence.measured),
     };
-    let ends = window.received.first().copied().zip(window.received.last().copied());
     Seen {
         tag: Some(tag.name.clone()),
         endpoint: Some(tag.endpoint.clone()),
         severity: found.severity,
         since: found.since,
         summary,
-        window: ends.map(|(first, last)| Judged { detector: detector.name, first, last, now }),
+        window,
         suppresses: 0,
         next: found.next_for(&tag.name),
         evidence: Some(found.evidence),

@@ -10,6 +10,7 @@ use crate::actors::directory::Directory;
 use crate::actors::historian::HistorianFace;
 use crate::cache::{Positions, TagCache};
 use crate::clock;
+use crate::diagnose::detect::Courses;
 use crate::diagnose::{Skew, Verdict};
 use crate::model::{EndpointName, Tag, TagId, Timestamp};
 
@@ -33,6 +34,8 @@ pub(super) struct Watch {
     pub(super) done: usize,
     pub(super) began_ms: u64,
     pub(super) judged: usize,
+    /// The long runs of measured tags.
+    pub(super) courses: Courses,
     /// Offsets of the sources' clocks, of this round.
     pub(super) offsets: HashMap<EndpointName, (Vec<i64>, u32)>,
     pub(super) skews: HashMap<EndpointName, Skew>,
@@ -52,6 +55,7 @@ impl Watch {
             done: 0,
             began_ms: 0,
             judged: 0,
+            courses: Courses::default(),
             offsets: HashMap::new(),
             skews: HashMap::new(),
             round: None,
@@ -87,7 +91,7 @@ impl Watch {
     }
 
     /// Closes what is about things that are no more.
-    pub(super) fn tidy(&self, now: Timestamp) {
+    pub(super) fn tidy(&mut self, now: Timestamp) {
         let FindingsArgs { cache, directory, face, .. } = &self.args;
         let is_there = |about: &About| match about {
             About::Collector => true,
@@ -95,6 +99,7 @@ impl Watch {
             About::Tag(id) => cache.tag(*id).is_some(),
         };
         face.book.lock().tidy(is_there, now);
+        self.courses.keep(|id| cache.tag(id).is_some());
     }
 }
 

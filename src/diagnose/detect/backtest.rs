@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Detector, Finding, Judgement, Signal, Subject};
+use super::signal::Kind;
+use super::{Course, Detector, Finding, Judgement, Neighbours, Signal, Subject};
 use crate::model::{Tag, Timestamp, Window};
 
 /// Samples of each window that is judged: what the running detectors see.
@@ -38,7 +39,7 @@ pub struct Backtest {
     pub episodes: Vec<Episode>,
 }
 
-/// Walks a history in the order it was received; neighbours are not looked at.
+/// Walks a history in the order it was received, beside those of the neighbours.
 ///
 /// A finding stays open until a judgement that has evidence finds nothing, as in operation.
 #[must_use]
@@ -47,14 +48,20 @@ pub fn backtest(
     setting: f64,
     tag: Option<&Tag>,
     history: &Window,
+    beside: &[Window],
     until: Timestamp,
 ) -> Backtest {
     let mut shown = Backtest::default();
     let mut open: Option<Episode> = None;
+    let mut own = Walk::of(history);
+    let mut others: Vec<Walk<'_>> = beside.iter().map(Walk::of).collect();
     for (end, now) in judgements(history, until) {
-        let window = part(history, end.saturating_sub(WINDOW), end);
-        let signal = Signal::of(&window);
-        let subject = Subject { signal: &signal, tag, neighbours: &[], seen: None, now };
+        let signal = own.up_to(end);
+        let beside: Vec<Signal> = others.iter_mut().map(|other| other.until(now)).collect();
+        let neighbours: Vec<&Signal> = beside.iter().collect();
+        let neighbours = Neighbours::Ready(&neighbours);
+        let from = open.as_ref().and_then(|open: &Episode| open.finding.evidence.from);
+        let subject = Subject { signal: &signal, tag, neighbours, seen: None, from, now };
         match (detector.judge)(&subject, setting) {
             Judgement::NotEvaluated(why) => *shown.not_evaluated.entry(why).or_default() += 1,
             Judgement::Nothing => {
@@ -70,6 +77,36 @@ pub fn backtest(
     }
     shown.close(open);
     shown
+}
+
+/// One tag's history as it goes by.
+struct Walk<'a> {
+    history: &'a Window,
+    course: Course,
+    taken: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn of(history: &'a Window) -> Self {
+        Self { history, course: Course::default(), taken: 0 }
+    }
+
+    /// Gives the window that ends with so many samples, along its long run.
+    fn up_to(&mut self, end: usize) -> Signal {
+        let signal = Signal::of(&part(self.history, end.saturating_sub(WINDOW), end));
+        if signal.kind != Kind::Analogue {
+            return signal;
+        }
+        let taken = self.taken.min(end.saturating_sub(WINDOW));
+        self.course.take(&Signal::of(&part(self.history, taken, end)));
+        self.taken = end;
+        signal.along(&self.course)
+    }
+
+    /// Gives the window that ends before an instant.
+    fn until(&mut self, now: Timestamp) -> Signal {
+        self.up_to(self.history.received.partition_point(|at| *at < now))
+    }
 }
 
 impl Backtest {
@@ -126,12 +163,36 @@ mod tests {
         let history = window(&values);
         let flatline = detector("flatline").unwrap();
         let end = Timestamp::from_millis(3_000_000);
-        let usual = backtest(flatline, flatline.usual, None, &history, end);
+        let usual = backtest(flatline, flatline.usual, None, &history, &[], end);
         assert_eq!((usual.count, usual.episodes.len()), (2, 2), "{usual:?}");
         assert!((900..1080).contains(&(usual.episodes[0].opened.millis() / 1000)));
         assert!(usual.evaluated > 20);
-        let strict = backtest(flatline, 90.0, None, &history, end);
+        let strict = backtest(flatline, 90.0, None, &history, &[], end);
         assert_eq!(strict.count, 0, "{strict:?}");
+    }
+
+    #[test]
+    fn a_drift_is_found_beside_its_neighbours_and_is_over_when_it_is_back() {
+        let drifting = |n: u32| f64::from(n.saturating_sub(3000).min(2000)) * 0.005;
+        let value = |n: u32| if n < 9000 { drifting(n) } else { 0.0 };
+        let values = noise(15_000, 3).into_iter().zip(0..);
+        let values: Vec<f64> = values.map(|(x, n)| 70.0 + x + value(n)).collect();
+        let beside = [window(&noise(15_000, 4)), window(&noise(15_000, 5))];
+        let mut tag = Tag::new("t", "e", "1");
+        tag.limits.warn_high = Some(76.0);
+        let drift = detector("drift").unwrap();
+        let end = Timestamp::from_millis(15_000_000);
+        let judged = |beside: &[Window]| {
+            backtest(drift, drift.usual, Some(&tag), &window(&values), beside, end)
+        };
+        let found = judged(&beside);
+        assert_eq!(found.count, 1, "{found:?}");
+        let episode = &found.episodes[0];
+        let second = |at: Timestamp| at.millis() / 1000;
+        assert!((2800..3600).contains(&second(episode.finding.since)), "{episode:?}");
+        assert!((3500..5000).contains(&second(episode.opened)), "{episode:?}");
+        assert!((9000..9700).contains(&second(episode.last)), "it stands until it is back");
+        assert_eq!(judged(&[]).count, 0, "by itself nothing is said");
     }
 
     #[test]
@@ -144,10 +205,10 @@ mod tests {
         }
         let freshness = detector("freshness").unwrap();
         let end = Timestamp::from_millis(400_000);
-        let found = backtest(freshness, freshness.usual, None, &history, end);
+        let found = backtest(freshness, freshness.usual, None, &history, &[], end);
         assert_eq!(found.count, 1, "{found:?}");
         assert_eq!(found.episodes[0].opened.millis(), 300_000);
-        let none = backtest(freshness, freshness.usual, None, &Window::default(), end);
+        let none = backtest(freshness, freshness.usual, None, &Window::default(), &[], end);
         assert_eq!(none, Backtest::default());
     }
 }

@@ -31,6 +31,7 @@ pub(super) const COUNTER: Detector = Detector {
     setting: "usual steps below its end from where on a fall is an overflow",
     usual: 3.0,
     evidence_min: NUMBERS_MIN,
+    is_beside_others: false,
     judge,
 };
 

@@ -5,9 +5,12 @@
 //! many times what any neighbour made of its own spread, and it must lead out of the limits that
 //! people have set. And it must be slow: a drift hides in the noise from one value to the next,
 //! where a tank that fills shows in each pair of values.
+//!
+//! It looks at the long run of a signal, as a window of a fast one is soon over. What was found
+//! stays until the signal is back where it stood before, a day at most.
 
 use super::signal::Kind;
-use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
+use super::{Detector, Evidence, Finding, Judgement, Rest, Severity, Signal, Subject, Verdict};
 use crate::diagnose::robust::{MAD_TO_SIGMA, median, median_and_mad};
 use crate::model::{Limits, Timestamp};
 
@@ -34,6 +37,8 @@ const BACK: f64 = 0.5;
 const FORESEEN_MAX: f64 = 0.5;
 /// Values averaged to see where a signal stands now.
 const NOW: usize = 8;
+/// What stands at a new level for longer is how it is now.
+const STAYS_MS: i64 = 24 * 3_600_000;
 
 /// The detector.
 pub(super) const DRIFT: Detector = Detector {
@@ -43,6 +48,7 @@ pub(super) const DRIFT: Detector = Detector {
     setting: "times the furthest move of a neighbour, each in its own deviations",
     usual: 1.5,
     evidence_min: NUMBERS_MIN,
+    is_beside_others: true,
     judge,
 };
 
@@ -51,9 +57,14 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     if signal.kind != Kind::Analogue || signal.bad_since.is_some() {
         return Judgement::NotEvaluated("only measured numbers drift, and only good ones tell");
     }
-    let len = signal.numbers.len();
+    let (numbers, at) = signal.long_run();
+    if let Some(rest) = subject.from.filter(|rest| subject.now.millis_since(rest.since) < STAYS_MS)
+    {
+        return stays(signal, rest);
+    }
+    let len = numbers.len();
     let (Some(start), Some(begin)) =
-        (signal.times.get((len / START).max(START_MIN)).copied(), signal.times.first().copied())
+        (at.get((len / START).max(START_MIN)).copied(), at.first().copied())
     else {
         return Judgement::NotEvaluated("no numbers");
     };
@@ -69,7 +80,7 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     let is_slow = own.step_share <= STEP_SHARE_MAX;
     let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
     // What does not move needs no neighbours to tell that it does not drift.
-    if own.now.is_finite() && (!is_on || own.pace(&signal.numbers) > PACE_MAX) {
+    if own.now.is_finite() && (!is_on || own.pace(signal) > PACE_MAX) {
         return Judgement::Nothing;
     }
     let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
@@ -91,19 +102,34 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     if own.foreseen >= FORESEEN_MAX {
         return Judgement::NotEvaluated("it was on its way when the window began");
     }
-    let first = own.since.min(len.saturating_sub(1));
-    let samples = signal.samples(first..len);
-    let Some(since) = samples.first().map(|sample| sample.received_ts) else {
-        return Judgement::Nothing;
+    let since = at.get(own.since).or(at.last()).copied().unwrap_or(begin);
+    let (level, deviation) = (own.levels.0, own.deviation);
+    found(signal, own.now, Rest { level, deviation, bound, since })
+}
+
+/// What has left is found as long as it is not back where it was: once it stands still at its new
+/// level, the window alone would show nothing.
+fn stays(signal: &Signal, rest: Rest) -> Judgement {
+    let (numbers, _) = signal.long_run();
+    let Some(level) = level_now(numbers, &mut Vec::new()) else {
+        return Judgement::NotEvaluated("no numbers");
     };
+    let away = (level - rest.level) / rest.deviation;
+    match away.is_finite() {
+        true if away.abs() < rest.bound * BACK => Judgement::Nothing,
+        true => found(signal, away, rest),
+        false => Judgement::NotEvaluated("numbers too far apart to compare"),
+    }
+}
+
+fn found(signal: &Signal, away: f64, from: Rest) -> Judgement {
+    let what = ("deviations from where it stood before", away.abs(), from.bound);
+    let evidence = Evidence::new(what, signal.arrivals_since(from.since));
     Judgement::Found(Finding {
         verdict: Verdict::Drift,
         severity: Severity::Medium,
-        since,
-        evidence: Evidence::new(
-            ("deviations from the start of the window", own.now.abs(), bound),
-            samples,
-        ),
+        since: from.since,
+        evidence: Evidence { from: Some(from), ..evidence },
         next: "otctl plot TAG --since 1h, then hold the sensor against a second one",
     })
 }
@@ -118,12 +144,16 @@ struct Move {
     sum: f64,
     /// Where that sum last left zero.
     since: usize,
+    /// Since when that is.
+    began: Timestamp,
     /// The largest step's share of the move.
     step_share: f64,
     /// The share of the move that its slope at the start foresaw.
     foreseen: f64,
     /// Where it stood at the start, and stands now.
     levels: (f64, f64),
+    /// Its deviation at the start.
+    deviation: f64,
 }
 
 impl Move {
@@ -131,49 +161,44 @@ impl Move {
         if signal.kind != Kind::Analogue {
             return None;
         }
-        let at = |time: Timestamp| signal.times.partition_point(|t| *t < time);
+        let (numbers, times) = signal.long_run();
+        let at = |time: Timestamp| times.partition_point(|t| *t < time);
         let (first, split) = (at(begin), at(start));
-        let base = signal.numbers.get(first..split).filter(|base| base.len() >= least)?;
-        let rest = signal.numbers.get(split..).filter(|rest| rest.len() >= NOW)?;
+        let base = numbers.get(first..split).filter(|base| base.len() >= least)?;
+        let rest = numbers.get(split..).filter(|rest| rest.len() >= NOW)?;
         let work = &mut Vec::new();
         let (centre, mad) = median_and_mad(base, work)?;
         let sigma = (mad * MAD_TO_SIGMA).max(least_step(&signal.numbers)?);
-        let (mut above, mut below, mut above_at, mut below_at) = (0.0_f64, 0.0_f64, split, split);
-        let mut furthest = 0.0_f64;
-        for (value, position) in rest.iter().zip(split..) {
-            let z = (value - centre) / sigma;
-            furthest = furthest.max(z.abs());
-            let z = z.clamp(-4.0 * INTERVAL, 4.0 * INTERVAL);
-            above = (above + z - SLACK).max(0.0);
-            below = (below - z - SLACK).max(0.0);
-            above_at = if above > 0.0 { above_at } else { position + 1 };
-            below_at = if below > 0.0 { below_at } else { position + 1 };
-        }
-        let newest = rest.get(rest.len() - NOW..)?;
-        work.clear();
-        work.extend_from_slice(newest);
-        let level = median(work)?;
+        let sums = Sums::of(rest, split, (centre, sigma));
+        let level = level_now(rest, work)?;
         let away = level - centre;
-        let since = if above > below { above_at } else { below_at };
         let steps = rest.iter().zip(rest.iter().skip(NOW / 2));
         let step = steps.map(|(a, b)| (b - a).abs()).fold(0.0_f64, f64::max);
         Some(Self {
             now: away / sigma,
-            furthest,
-            sum: above.max(below),
-            since,
+            furthest: sums.furthest,
+            sum: sums.sum,
+            since: sums.since,
+            began: times.get(sums.since).or(times.last()).copied()?,
             step_share: if away == 0.0 { 1.0 } else { step / away.abs() },
             foreseen: foreseen(base, away, rest.len(), work),
             levels: (centre, level),
+            deviation: sigma,
         })
     }
 
-    /// Gives the noises of one value that it moved from one value to the next, on the mean.
-    #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
-    fn pace(&self, numbers: &[f64]) -> f64 {
+    /// Gives the noises of one value that it moved from one value to the next, on the mean: by
+    /// the values themselves, as means hide the noise.
+    #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples, over hours")]
+    fn pace(&self, signal: &Signal) -> f64 {
         let (from, now) = self.levels;
-        let moving = numbers.len().saturating_sub(self.since).max(1) as f64;
-        let noise = noise(numbers).max(least_step(numbers).unwrap_or(0.0));
+        let (Some(first), Some(last)) = (signal.times.first(), signal.times.last()) else {
+            return f64::INFINITY;
+        };
+        let span_ms = last.millis_since(*first).max(1) as f64;
+        let values_per_ms = signal.times.len() as f64 / span_ms;
+        let moving = (last.millis_since(self.began).max(1) as f64 * values_per_ms).max(1.0);
+        let noise = noise(&signal.numbers).max(least_step(&signal.numbers).unwrap_or(0.0));
         (now - from).abs() / moving / noise
     }
 
@@ -190,6 +215,38 @@ impl Move {
             || under(limits.warn_low)
             || under(limits.alarm_low)
     }
+}
+
+/// The cumulative sums of what follows a start.
+struct Sums {
+    furthest: f64,
+    sum: f64,
+    since: usize,
+}
+
+impl Sums {
+    fn of(rest: &[f64], split: usize, (centre, sigma): (f64, f64)) -> Self {
+        let (mut above, mut below, mut above_at, mut below_at) = (0.0_f64, 0.0_f64, split, split);
+        let mut furthest = 0.0_f64;
+        for (value, position) in rest.iter().zip(split..) {
+            let z = (value - centre) / sigma;
+            furthest = furthest.max(z.abs());
+            let z = z.clamp(-4.0 * INTERVAL, 4.0 * INTERVAL);
+            above = (above + z - SLACK).max(0.0);
+            below = (below - z - SLACK).max(0.0);
+            above_at = if above > 0.0 { above_at } else { position + 1 };
+            below_at = if below > 0.0 { below_at } else { position + 1 };
+        }
+        let since = if above > below { above_at } else { below_at };
+        Self { furthest, sum: above.max(below), since }
+    }
+}
+
+/// Gives the level of the newest values.
+fn level_now(numbers: &[f64], work: &mut Vec<f64>) -> Option<f64> {
+    work.clear();
+    work.extend_from_slice(numbers.get(numbers.len().checked_sub(NOW)?..)?);
+    median(work)
 }
 
 /// Gives the share of a move over so many values that goes on as the start already went.
@@ -225,6 +282,7 @@ fn least_step(numbers: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Neighbours;
     use super::super::signal::tests::window;
     use super::super::testing::subject;
     use super::*;
@@ -241,6 +299,7 @@ mod tests {
     fn judged(own: &Signal, neighbours: &[&Signal]) -> Judgement {
         let mut tag = Tag::new("t", "e", "1");
         tag.limits.warn_high = Some(80.0);
+        let neighbours = Neighbours::Ready(neighbours);
         DRIFT.judge(&Subject { tag: Some(&tag), neighbours, ..subject(own) })
     }
 

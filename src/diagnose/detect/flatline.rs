@@ -29,6 +29,7 @@ pub(super) const FLATLINE: Detector = Detector {
     setting: "digits of the chance that the run has by itself: 9 is one in a thousand million",
     usual: 9.0,
     evidence_min: BEFORE_MIN + RUN_MIN,
+    is_beside_others: true,
     judge,
 };
 
@@ -88,16 +89,16 @@ fn process_stands(subject: &Subject<'_>, since: Timestamp) -> bool {
         Texture::of(before).changes
     };
     let own = last_changes(subject.signal);
-    let stopped = |n: &&&Signal| {
+    let stopped = |n: &Signal| {
         let is_counting = n.kind == Kind::Counter && last_changes(n) >= COUNTS_MIN.min(own);
         let apart_ms = n.changed.map(|at| at.millis_since(since).abs());
         is_counting && apart_ms.is_some_and(|apart_ms| apart_ms <= TOGETHER_MS)
     };
-    let goes_on = |n: &&&Signal| {
+    let goes_on = |n: &Signal| {
         n.changed.is_some_and(|at| at.millis_since(since) > TOGETHER_MS)
             && Texture::of(&n.numbers).is_restless()
     };
-    subject.neighbours.iter().any(|n| stopped(&n)) && subject.neighbours.iter().any(|n| goes_on(&n))
+    subject.neighbours.iter().any(stopped) && subject.neighbours.iter().any(goes_on)
 }
 
 /// A meter that shows exactly zero below its cut-off rests there.
@@ -121,6 +122,7 @@ fn found(signal: &Signal, run: usize, (value, bound): (f64, f64)) -> Judgement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Neighbours;
     use super::super::signal::tests::window;
     use super::super::testing::{judged, subject};
     use super::*;
@@ -154,8 +156,10 @@ mod tests {
             let counts: Vec<f64> = (0..120_u32).map(|n| f64::from(n.min(until))).collect();
             Signal::of(&window(&counts))
         };
-        let judged =
-            |neighbours: &[&Signal]| FLATLINE.judge(&Subject { neighbours, ..subject(&own) });
+        let judged = |neighbours: &[&Signal]| {
+            let neighbours = Neighbours::Ready(neighbours);
+            FLATLINE.judge(&Subject { neighbours, ..subject(&own) })
+        };
         assert!(!judged(&[&count(61), &alive]).is_evaluated());
         assert!(judged(&[&count(120), &alive]).finding().is_some(), "the process goes on");
         assert!(judged(&[&count(61)]).finding().is_some(), "the whole device may be frozen");

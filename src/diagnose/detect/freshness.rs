@@ -26,6 +26,7 @@ pub(super) const FRESHNESS: Detector = Detector {
     setting: "times the usual interval between samples",
     usual: 5.0,
     evidence_min: ARRIVALS_MIN,
+    is_beside_others: true,
     judge,
 };
 
@@ -114,7 +115,7 @@ fn neighbours_move(subject: &Subject<'_>, own: &Newest) -> bool {
     };
     let changed = |n: &Signal| n.changed.is_some_and(|changed| changed > own.received);
     let moving = subject.neighbours.iter().filter(|n| changed(n) && is_later(n)).count();
-    moving >= 2 && 2 * moving >= subject.neighbours.len()
+    moving >= 2 && 2 * moving >= subject.neighbours.iter().count()
 }
 
 fn found(
@@ -187,6 +188,7 @@ fn seconds(nanos: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Neighbours;
     use super::super::signal::tests::{sample, window};
     use super::super::testing::subject;
     use super::*;
@@ -199,6 +201,7 @@ mod tests {
 
     fn judged(window: &Window, neighbours: &[&Signal], now: i64) -> Judgement {
         let signal = Signal::of(window);
+        let neighbours = Neighbours::Ready(neighbours);
         FRESHNESS.judge(&Subject { neighbours, now: at(now), ..subject(&signal) })
     }
 

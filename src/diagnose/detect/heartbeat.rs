@@ -19,6 +19,7 @@ pub(super) const HEARTBEAT: Detector = Detector {
     setting: "times the longest interval between two changes",
     usual: 5.0,
     evidence_min: CHANGES_MIN,
+    is_beside_others: false,
     judge,
 };
 

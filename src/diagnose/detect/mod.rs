@@ -1,13 +1,16 @@
 //! Detectors that judge a tag by one window of its history: what it was like before, and what
 //! its neighbours did meanwhile.
 
+mod asset;
 mod backtest;
 mod counter;
+mod course;
 mod drift;
 mod flatline;
 mod freshness;
 mod hampel;
 mod heartbeat;
+mod neighbours;
 mod noise;
 mod oscillation;
 #[cfg(test)]
@@ -21,11 +24,14 @@ mod spike;
 mod testing;
 mod texture;
 
+pub use asset::{AssetWatch, Member};
 pub use backtest::{Backtest, Episode, backtest};
+pub use course::{Course, CourseExtent, Courses};
 pub use hampel::{HAMPEL_SIDE, Local, hampel};
+pub use neighbours::{LaterSignals, Neighbours};
 pub use signal::{Kind, Newest, SAMPLES_MAX, Signal};
 
-use super::finding::{Evidence, Finding, Judgement, Severity, Verdict};
+use super::finding::{Evidence, Finding, Judgement, Rest, Severity, Verdict};
 use crate::model::{Tag, Timestamp};
 
 /// What a detector looks at.
@@ -35,11 +41,12 @@ pub struct Subject<'a> {
     pub signal: &'a Signal,
     /// Its definition, where there is one: ranges, limits and names.
     pub tag: Option<&'a Tag>,
-    /// The other tags of the same asset: of the same area, or of the same unit of the endpoint
-    /// where the tag has none.
-    pub neighbours: &'a [&'a Signal],
+    /// The other tags of the same asset.
+    pub neighbours: Neighbours<'a>,
     /// When the link last proved alive for this tag, changed or not; `None` where unknown.
     pub seen: Option<Timestamp>,
+    /// What an open finding of the same detector was measured from.
+    pub from: Option<Rest>,
     /// The instant to judge by.
     pub now: Timestamp,
 }
@@ -59,6 +66,8 @@ pub struct Detector {
     pub usual: f64,
     /// Samples without which it says nothing: usable numbers, or arrivals for freshness.
     pub evidence_min: usize,
+    /// Whether it looks at the neighbours too.
+    pub is_beside_others: bool,
     /// Judges, by a setting.
     pub judge: fn(&Subject<'_>, f64) -> Judgement,
 }

@@ -25,6 +25,7 @@ pub(super) const NOISE: Detector = Detector {
     setting: "times the noise before, or its inverse",
     usual: 4.0,
     evidence_min: NEWEST * PART_MIN,
+    is_beside_others: false,
     judge,
 };
 

@@ -26,6 +26,7 @@ pub(super) const OSCILLATION: Detector = Detector {
     setting: "autocorrelation one period apart",
     usual: 0.7,
     evidence_min: 2 * HALF_MIN,
+    is_beside_others: false,
     judge,
 };
 

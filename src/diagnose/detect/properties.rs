@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{DETECTORS, Judgement, Signal, Subject};
+use super::{DETECTORS, Judgement, Neighbours, Signal, Subject};
 use crate::model::{Limits, Quality, Sample, Scale, Tag, Timestamp, Value, Window};
 
 fn value() -> impl Strategy<Value = Value> {
@@ -66,9 +66,9 @@ fn judge_all(window: &Window, neighbour: &Window, now: Timestamp) -> Vec<Judgeme
     let mut tag = Tag::new("heartbeat", "e", "1");
     tag.scale = Some(Scale { raw: (0.0, 100.0), eu: (-50.0, 50.0) });
     tag.limits = Limits { warn_high: Some(80.0), ..Limits::default() };
-    let neighbours = [&other, &other];
+    let neighbours = Neighbours::Ready(&[&other, &other]);
     let subject =
-        Subject { signal: &signal, tag: Some(&tag), neighbours: &neighbours, seen: Some(now), now };
+        Subject { signal: &signal, tag: Some(&tag), neighbours, seen: Some(now), from: None, now };
     DETECTORS.iter().map(|detector| detector.judge(&subject)).collect()
 }
 

@@ -11,6 +11,7 @@ pub(super) const QUALITY: Detector = Detector {
     setting: "seconds it must last",
     usual: 5.0,
     evidence_min: 1,
+    is_beside_others: false,
     judge,
 };
 

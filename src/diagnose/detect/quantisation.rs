@@ -20,6 +20,7 @@ pub(super) const QUANTISATION: Detector = Detector {
     setting: "times the step before, or its inverse",
     usual: 4.0,
     evidence_min: 2 * HALF_MIN,
+    is_beside_others: false,
     judge,
 };
 

@@ -17,6 +17,7 @@ pub(super) const SATURATION: Detector = Detector {
     setting: "samples in a row at the end",
     usual: 10.0,
     evidence_min: BEFORE_MIN,
+    is_beside_others: false,
     judge,
 };
 

@@ -1,5 +1,6 @@
 //! A window made ready for the detectors, once for all of them.
 
+use super::course::{Course, Run};
 use crate::diagnose::finding::EvidenceSample;
 use crate::model::{Quality, Timestamp, Value, Window};
 
@@ -67,6 +68,8 @@ pub struct Signal {
     pub kind: Kind,
     /// Samples known to be lost inside the window.
     pub lost: u64,
+    /// Its long run, where it is followed for longer than the window.
+    pub(super) course: Run,
 }
 
 impl Signal {
@@ -92,6 +95,7 @@ impl Signal {
             changed: None,
             kind: Kind::Unknown,
             lost: window.lost,
+            course: Run::default(),
         };
         let mut before: Option<&Value> = None;
         let mut is_measured = false;
@@ -139,6 +143,21 @@ impl Signal {
             () => kind(&signal.numbers),
         };
         signal
+    }
+
+    /// Adds its long run.
+    #[must_use]
+    pub fn along(self, course: &Course) -> Self {
+        Self { course: course.run(), ..self }
+    }
+
+    /// Gives its long run: its course, or the window where that reaches further back.
+    pub(super) fn long_run(&self) -> (&[f64], &[Timestamp]) {
+        let begins = self.course.times.first();
+        match begins.is_some_and(|begins| Some(begins) <= self.times.first()) {
+            true => (&self.course.numbers, &self.course.times),
+            false => (&self.numbers, &self.times),
+        }
     }
 
     /// Names the Bad samples that came last as evidence.

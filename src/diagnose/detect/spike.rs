@@ -23,6 +23,7 @@ pub(super) const SPIKE: Detector = Detector {
     setting: "deviations from the local median, by its MAD",
     usual: 30.0,
     evidence_min: NUMBERS_MIN,
+    is_beside_others: false,
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! Any of the detectors of one signal: what is raised for a tag that all of them look at.
 
-use super::{Drift, Level, NoiseChange, Spike, Trained, checked};
+use super::{Cusum, Level, Outlier, Scatter, Trained, checked};
 
 /// The detectors, each with its usual setting times a factor.
 pub struct Any(Vec<Box<dyn Trained>>);
@@ -16,9 +16,9 @@ impl Any {
         let boxed = |learnt| -> Box<dyn Trained> { learnt };
         let all: [Option<Box<dyn Trained>>; 4] = [
             Level::learn(values, of("level")).ok().map(|d| boxed(Box::new(d))),
-            Drift::learn(values, of("drift")).ok().map(|d| boxed(Box::new(d))),
-            NoiseChange::learn(values, of("noise")).ok().map(|d| boxed(Box::new(d))),
-            Spike::learn(values, of("spike")).ok().map(|d| boxed(Box::new(d))),
+            Cusum::learn(values, of("cusum")).ok().map(|d| boxed(Box::new(d))),
+            Scatter::learn(values, of("scatter")).ok().map(|d| boxed(Box::new(d))),
+            Outlier::learn(values, of("outlier")).ok().map(|d| boxed(Box::new(d))),
         ];
         let learnt: Vec<_> = all.into_iter().flatten().collect();
         if learnt.is_empty() {

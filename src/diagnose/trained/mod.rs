@@ -2,19 +2,19 @@
 //! one pass and without a look ahead.
 
 mod any;
-mod drift;
+mod cusum;
 mod level;
 mod memory;
-mod noise;
+mod outlier;
 mod period;
-mod spike;
+mod scatter;
 mod three_sigma;
 
 pub use any::Any;
-pub use drift::Drift;
+pub use cusum::Cusum;
 pub use level::Level;
-pub use noise::NoiseChange;
-pub use spike::Spike;
+pub use outlier::Outlier;
+pub use scatter::Scatter;
 pub use three_sigma::ThreeSigma;
 
 /// Fewer values teach nothing of how a signal varies.
@@ -58,25 +58,25 @@ pub const TRAINED: &[TrainedKind] = &[
         learn: |values, k| Ok(Box::new(Level::learn(values, k)?)),
     },
     TrainedKind {
-        name: "drift",
-        finds: "a small deviation that lasts (CUSUM)",
+        name: "cusum",
+        finds: "a small deviation that lasts",
         usual: 2.0,
         settings: &[1.0, 1.5, 2.0, 3.0, 4.0],
-        learn: |values, k| Ok(Box::new(Drift::learn(values, k)?)),
+        learn: |values, k| Ok(Box::new(Cusum::learn(values, k)?)),
     },
     TrainedKind {
-        name: "noise",
+        name: "scatter",
         finds: "noise that has grown or gone",
         usual: 2.0,
         settings: &[1.5, 2.0, 3.0, 5.0],
-        learn: |values, k| Ok(Box::new(NoiseChange::learn(values, k)?)),
+        learn: |values, k| Ok(Box::new(Scatter::learn(values, k)?)),
     },
     TrainedKind {
-        name: "spike",
+        name: "outlier",
         finds: "values far from their neighbours that come back (Hampel)",
         usual: 5.0,
         settings: &[4.0, 5.0, 7.0, 10.0],
-        learn: |values, k| Ok(Box::new(Spike::learn(values, k)?)),
+        learn: |values, k| Ok(Box::new(Outlier::learn(values, k)?)),
     },
     TrainedKind {
         name: "any",
@@ -159,10 +159,10 @@ pub(super) mod tests {
             fired.any(|is| is)
         };
         assert!(finds("level", &|_, v| v + 4.0));
-        assert!(finds("drift", &|n, v| v + f64::from(u32::try_from(n).unwrap()) * 0.02));
-        assert!(finds("noise", &|_, v| v * 4.0));
-        assert!(finds("noise", &|_, v| v * 0.05));
-        assert!(finds("spike", &|n, v| if n == 100 { 15.0 } else { v }));
+        assert!(finds("cusum", &|n, v| v + f64::from(u32::try_from(n).unwrap()) * 0.02));
+        assert!(finds("scatter", &|_, v| v * 4.0));
+        assert!(finds("scatter", &|_, v| v * 0.05));
+        assert!(finds("outlier", &|n, v| if n == 100 { 15.0 } else { v }));
         assert!(finds("three-sigma", &|_, v| v + 4.0));
     }
 

@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use crate::diagnose::detect::DETECTORS;
 use crate::diagnose::trained::TRAINED;
 use crate::replay::{ASSET, Corpus, Train, report};
 
@@ -27,12 +28,14 @@ pub(super) struct Question {
 
 /// Makes the command.
 pub(super) fn command() -> Command {
-    let names = TRAINED.iter().map(|kind| kind.name).chain([ASSET]);
+    let running = DETECTORS.iter().map(|detector| detector.name);
+    let names = TRAINED.iter().map(|kind| kind.name).chain([ASSET]).chain(running);
     Command::new(VERB)
         .about("Plays labelled files through a cache and scores every detector on them")
         .long_about(
             "Plays labelled files through a cache and scores every detector on them, beside the \
-             plain rule of three deviations on the same values. A file is a CSV with the time \
+             plain rule of three deviations on the same values: those that learn from the first \
+             rows, and those that run by themselves in a collector, over the newest window. A file is a CSV with the time \
              first, a column for each signal, and a column `anomaly`; or without that column, \
              beside a JSON file of windows: {\"file.csv\": [[\"from\", \"to\"]]}. Each detector \
              learns from the first rows of a file; each folder is scored with the setting that is \

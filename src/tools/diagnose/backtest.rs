@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actors::Deps;
+use crate::actors::{Deps, neighbours_of};
 use crate::diagnose::Verdict;
 use crate::diagnose::detect::{Backtest, DETECTORS, backtest, detector};
-use crate::model::{TagName, Timestamp};
+use crate::model::{TagId, TagName, Timestamp, Window};
 use crate::tools::provenance::Provenance;
 use crate::tools::tag::{Span, recorded, select};
 use crate::tools::{Audience, Call, Code, Tool, ToolError};
@@ -24,7 +24,7 @@ fn everything() -> String {
 }
 
 /// Shows what a detector with a setting would have found in this collector's own history, and
-/// how often. Each tag is judged by itself, without its neighbours. Costs the device nothing.
+/// how often. Costs the device nothing.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BacktestInput {
@@ -137,8 +137,12 @@ impl Tool for Backtested {
             provenance.truncated |= recorded.truncated;
             let samples = recorded.window.len();
             let name = tag.name.clone();
+            let beside = match detector.is_beside_others {
+                true => histories(deps, id, span).await?,
+                false => Vec::new(),
+            };
             let judged = tokio::task::spawn_blocking(move || {
-                backtest(detector, setting, Some(&tag), &recorded.window, span.until)
+                backtest(detector, setting, Some(&tag), &recorded.window, &beside, span.until)
             });
             let shown = judged.await.map_err(|error| {
                 ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
@@ -157,6 +161,15 @@ impl Tool for Backtested {
             provenance,
         })
     }
+}
+
+/// Gives what was recorded of the tags that are judged with this one.
+async fn histories(deps: &Deps, id: TagId, span: Span) -> Result<Vec<Window>, ToolError> {
+    let mut histories = Vec::new();
+    for other in neighbours_of(&deps.cache, id) {
+        histories.push(recorded(deps, other, span).await?.window);
+    }
+    Ok(histories)
 }
 
 fn of_tag(tag: TagName, samples: usize, shown: Backtest) -> TagBacktest {

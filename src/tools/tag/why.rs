@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve;
 use crate::actors::{Deps, Fault, LinkReport, Loss, age_ms, present_fault};
-use crate::actors::{WINDOW, confirmed, is_silence, neighbours_of};
+use crate::actors::{WINDOW, beside, confirmed, is_silence};
 use crate::cache::Latest;
 use crate::clock;
-use crate::diagnose::detect::{DETECTORS, Signal, Subject};
+use crate::diagnose::detect::{DETECTORS, Neighbours, Signal, Subject};
 use crate::diagnose::{
     Skew, Trace, TraceFacts, TraceFault, TraceLink, TraceSample, TraceStop, TraceStore, Verdict,
     fresh_offsets_ms, skew, trace,
@@ -172,13 +172,10 @@ fn stopped(
     now: Timestamp,
 ) -> Option<TraceStop> {
     let signal = Signal::of(window);
-    let beside: Vec<Signal> = neighbours_of(&deps.cache, id)
-        .into_iter()
-        .map(|(other, _)| Signal::of(&deps.cache.window_last(other, WINDOW)))
-        .collect();
-    let neighbours: Vec<&Signal> = beside.iter().collect();
+    let beside = beside(&deps.cache, id);
+    let neighbours = Neighbours::Later(&beside);
     let seen = latest.and_then(|latest| confirmed(latest, now));
-    let subject = Subject { signal: &signal, tag: Some(tag), neighbours: &neighbours, seen, now };
+    let subject = Subject { signal: &signal, tag: Some(tag), neighbours, seen, from: None, now };
     let silent = DETECTORS.iter().filter(|detector| {
         detector.verdicts.iter().any(|v| is_silence(*v) && *v != Verdict::NeverRead)
     });

@@ -14,7 +14,7 @@ const USUAL_RANGE: f64 = 3.0;
 
 /// Two sums, of what lies above and below.
 #[derive(Debug, Clone)]
-pub struct Drift {
+pub struct Cusum {
     usual: Usual,
     mean: f64,
     sigma: f64,
@@ -24,7 +24,7 @@ pub struct Drift {
     below: f64,
 }
 
-impl Drift {
+impl Cusum {
     /// Learns mean and deviation around what is usual. `slack` deviations are allowed for good;
     /// the decision interval is what the sums reached in training itself. The deviation of a
     /// signal that remembers long is uncertain, and taken to be as much greater.
@@ -58,7 +58,7 @@ impl Drift {
     }
 }
 
-impl Trained for Drift {
+impl Trained for Cusum {
     fn push(&mut self, value: f64) -> bool {
         let away = self.usual.away(value);
         if is_usable(value) {

@@ -10,14 +10,14 @@ const NEWEST: usize = 12;
 
 /// The least and greatest deviation of training.
 #[derive(Debug, Clone)]
-pub struct NoiseChange {
+pub struct Scatter {
     least: f64,
     greatest: f64,
     rolling: RollingMean,
     score: f64,
 }
 
-impl NoiseChange {
+impl Scatter {
     /// Learns the deviations; beyond `factor` times their extremes is a change.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl NoiseChange {
     }
 }
 
-impl Trained for NoiseChange {
+impl Trained for Scatter {
     fn push(&mut self, value: f64) -> bool {
         if !is_usable(value) {
             return false;

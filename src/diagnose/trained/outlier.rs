@@ -15,7 +15,7 @@ const BACK: f64 = 0.5;
 
 /// The newest values, and the least spread they are given.
 #[derive(Debug, Clone)]
-pub struct Spike {
+pub struct Outlier {
     newest: VecDeque<f64>,
     floor: f64,
     k: f64,
@@ -25,7 +25,7 @@ pub struct Spike {
     score: f64,
 }
 
-impl Spike {
+impl Outlier {
     /// Learns how far values jump from one to the next; `k` deviations off is a spike.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Spike {
     }
 }
 
-impl Trained for Spike {
+impl Trained for Outlier {
     fn push(&mut self, value: f64) -> bool {
         if !is_usable(value) {
             return false;
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_a_spike_and_what_stays_is_none() {
-        let mut spike = Spike::learn(&noise(600, 5), 5.0).unwrap();
+        let mut spike = Outlier::learn(&noise(600, 5), 5.0).unwrap();
         let shown = [0.1, 30.0, -0.2, 0.3, 28.0, 31.0, 0.0, 0.1];
         assert_eq!(
             shown.map(|v| spike.push(v)),
