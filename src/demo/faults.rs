@@ -81,7 +81,7 @@ static FAULTS: [Fault; 10] = [
         name: "drifting-sensor",
         what: "the reading climbs 1.2 K a minute above the truth, up to 8 K",
         tag: "demo/line1/pasteuriser/hold_temperature",
-        starts_s: 15,
+        starts_s: 75,
         found: "a steady rise with the steam valve and the hot water where they were",
         detected: Some((Verdict::Drift, 360)),
         is_usual: true,

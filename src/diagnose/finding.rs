@@ -101,9 +101,9 @@ pub struct Evidence {
 pub struct Rest {
     /// The level.
     pub level: f64,
-    /// The deviation it had there.
-    pub deviation: f64,
-    /// The deviations from it that were too many.
+    /// The furthest it has been from there.
+    pub furthest: f64,
+    /// How far that may be.
     pub bound: f64,
     /// When it was last seen there.
     pub since: Timestamp,

@@ -9,6 +9,7 @@ mod finding;
 mod given;
 mod historian;
 mod instant;
+mod learned;
 mod limits;
 mod number;
 mod outliers;
@@ -32,6 +33,7 @@ pub use finding::{
 pub use given::{Given, Grade, SERIES_MAX};
 pub use historian::{SeriesGap, SeriesHealth, SeriesVerdict, series_health};
 pub use instant::{instant, instant_from_text};
+pub use learned::{Learned, Stretch, is_measured, learned, learned_together};
 pub use limits::{Status, classify, overall};
 pub use number::{bound, number, number_from_text};
 pub use outliers::{Outliers, outliers};

@@ -14,6 +14,6 @@ mod score;
 
 pub use corpus::{Corpus, CorpusError};
 pub use labelled::{Labelled, LabelledError, Windows};
-pub use play::{ASSET, Played, Train, play};
+pub use play::{Played, Train, play};
 pub use report::{Line, Report, report};
 pub use score::Score;

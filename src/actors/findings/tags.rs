@@ -242,11 +242,22 @@ pub(crate) fn is_silence(verdict: Verdict) -> bool {
     )
 }
 
+/// Writes a number to four decimals at most, a small one by its power of ten.
+fn short(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 {
+        return format!("{value:.3e}");
+    }
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn seen(found: Finding, tag: &Tag, window: Option<Judged>) -> Seen {
     let evidence = &found.evidence;
     let summary = match (evidence.value, evidence.bound) {
-        (value, 0.0) => format!("{}: {value:.4}", evidence.measured),
-        (value, bound) => format!("{}: {value:.4}, the bound is {bound:.4}", evidence.measured),
+        (value, 0.0) => format!("{}: {}", evidence.measured, short(value)),
+        (value, bound) => {
+            format!("{}: {}, the bound is {}", evidence.measured, short(value), short(bound))
+        }
     };
     Seen {
         tag: Some(tag.name.clone()),

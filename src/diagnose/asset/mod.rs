@@ -11,6 +11,8 @@ use super::robust::median;
 use super::rolling::RollingMean;
 use super::spread::spread;
 
+/// The name of the detector.
+pub const ASSET: &str = "asset";
 /// Signals of one asset: more take too long to learn, and few assets have as many.
 pub const SIGNALS_MAX: usize = 64;
 /// Rows that are averaged: noise goes, what lasts stays.

@@ -20,6 +20,8 @@ const FULL: [f64; 11] = [
 /// Numbers that tell a counter from something else.
 const NUMBERS_MIN: usize = 30;
 
+/// Steps that it must have counted before it fell: fewer are a queue that empties.
+const COUNTED: f64 = 10.0;
 /// The share of what it showed that a counter may show after it was set back.
 const RESIDUE: f64 = 0.1;
 
@@ -48,7 +50,9 @@ fn judge(subject: &Subject<'_>, steps: f64) -> Judgement {
     let overflows =
         |from: f64| FULL.iter().any(|full| from <= *full && *full - from < steps * step);
     // Whoever sets a counter back begins near nothing: a level that dips is no counter.
-    let begins_anew = |from: f64, to: f64| to < from && to <= (from * RESIDUE).max(steps * step);
+    let begins_anew = |from: f64, to: f64| {
+        from >= COUNTED * step && to < from && to <= (from * RESIDUE).max(steps * step)
+    };
     let falls: Vec<usize> = pairs()
         .enumerate()
         .filter(|(_, (a, b))| begins_anew(**a, **b) && !overflows(**a))

@@ -1,13 +1,13 @@
-//! A slow move that nothing around explains: CUSUM against the start of the window (Page 1954),
-//! with the neighbours as the measure of what the process itself does meanwhile.
+//! A slow move that nothing around explains: CUSUM against the start of the run (Page 1954), with
+//! the neighbours as the measure of what the process itself does meanwhile.
 //!
-//! One signal alone can't tell a drifting sensor from a process that moves. So the move must be
-//! many times what any neighbour made of its own spread, and it must lead out of the limits that
-//! people have set. And it must be slow: a drift hides in the noise from one value to the next,
-//! where a tank that fills shows in each pair of values.
+//! One signal alone can't tell a drifting sensor from a process that moves. So the move must lead
+//! out of the limits that people have set, and most neighbours must stand where they stood before,
+//! by the spread they have had since. And it must be slow: a drift hides in the noise from one
+//! value to the next, where a tank that fills shows in each pair of values.
 //!
 //! It looks at the long run of a signal, as a window of a fast one is soon over. What was found
-//! stays until the signal is back where it stood before, a day at most.
+//! stays until the signal is nearly back where it stood before, a day at most.
 
 use super::signal::Kind;
 use super::{Detector, Evidence, Finding, Judgement, Rest, Severity, Signal, Subject, Verdict};
@@ -27,12 +27,19 @@ const NEIGHBOURS_MIN: usize = 2;
 /// Deviations that are allowed for good, and the decision interval of the sum.
 const SLACK: f64 = 1.0;
 const INTERVAL: f64 = 12.0;
+/// A run so long has seen what the process does by itself, and shows where a move leads; before,
+/// it must have led out.
+const LONG_MS: i64 = 7_200_000;
+/// A neighbour that stands so many of its own spreads from where it stood has moved too.
+const MOVED: f64 = 2.0;
 /// No more of the move may come in one step.
 const STEP_SHARE_MAX: f64 = 0.5;
 /// Noises of one value that it may move, on the mean, from one value to the next.
 const PACE_MAX: f64 = 1.0;
-/// What went beyond the bound is not over before it is back by this share of it.
-const BACK: f64 = 0.5;
+/// What stands nearer than this share of the furthest it went is on its way back.
+const FURTHEST: f64 = 0.9;
+/// It is over once it is back but for this share of the furthest it went.
+const BACK: f64 = 0.25;
 /// Where the slope at the start foresees this share of the move, the start is no rest to leave.
 const FORESEEN_MAX: f64 = 0.5;
 /// Values averaged to see where a signal stands now.
@@ -43,16 +50,16 @@ const STAYS_MS: i64 = 24 * 3_600_000;
 /// The detector.
 pub(super) const DRIFT: Detector = Detector {
     name: "drift",
-    finds: "a slow move towards a limit that no neighbour makes with it (CUSUM)",
+    finds: "a slow move out of the limits that its neighbours don't make with it (CUSUM)",
     verdicts: &[Verdict::Drift],
-    setting: "times the furthest move of a neighbour, each in its own deviations",
-    usual: 1.5,
+    setting: "deviations at the start of the run that it must have moved",
+    usual: 8.0,
     evidence_min: NUMBERS_MIN,
     is_beside_others: true,
     judge,
 };
 
-fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
+fn judge(subject: &Subject<'_>, deviations: f64) -> Judgement {
     let signal = subject.signal;
     if signal.kind != Kind::Analogue || signal.bad_since.is_some() {
         return Judgement::NotEvaluated("only measured numbers drift, and only good ones tell");
@@ -77,34 +84,30 @@ fn judge(subject: &Subject<'_>, times: f64) -> Judgement {
     let Some(limits) = subject.tag.map(|tag| tag.limits).filter(|l| *l != Limits::default()) else {
         return Judgement::NotEvaluated("no limits to tell what matters");
     };
-    let is_slow = own.step_share <= STEP_SHARE_MAX;
-    let is_on = own.sum >= INTERVAL && is_slow && own.leads_out(&limits, len);
-    // What does not move needs no neighbours to tell that it does not drift.
-    if own.now.is_finite() && (!is_on || own.pace(signal) > PACE_MAX) {
-        return Judgement::Nothing;
-    }
-    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
-    let moves: Vec<f64> = moves.map(|neighbour| neighbour.furthest).collect();
-    if moves.len() < NEIGHBOURS_MIN {
-        return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
-    }
-    let most = moves.iter().copied().fold(1.0_f64, f64::max);
-    let bound = times * (1.0 + most);
-    if !own.now.is_finite() || !bound.is_finite() {
+    let is_slow = own.step_share <= STEP_SHARE_MAX && own.pace(signal) <= PACE_MAX;
+    let is_away = own.now.abs() >= deviations && own.is_furthest;
+    let is_on = own.sum >= INTERVAL && is_away && is_slow;
+    let is_long = at.last().is_some_and(|last| last.millis_since(begin) >= LONG_MS);
+    let bound = own.bound(&limits, len, is_long).filter(|_| is_on);
+    if !own.now.is_finite() {
         return Judgement::NotEvaluated("numbers too far apart to compare");
     }
-    if own.now.abs() < bound * BACK {
-        return Judgement::Nothing;
+    // What does not move needs no neighbours to tell that it does not drift.
+    let Some(bound) = bound else { return Judgement::Nothing };
+    let moves = subject.neighbours.iter().filter_map(|n| Move::of(n, (begin, start), OTHERS_MIN));
+    let moved: Vec<bool> = moves.map(|neighbour| neighbour.spreads.abs() >= MOVED).collect();
+    if moved.len() < NEIGHBOURS_MIN {
+        return Judgement::NotEvaluated("fewer than two measured neighbours to hold it against");
     }
-    if own.now.abs() < bound {
-        return Judgement::NotEvaluated("it has moved, and its neighbours nearly as much");
+    if 2 * moved.iter().filter(|moved| **moved).count() >= moved.len() {
+        return Judgement::NotEvaluated("it has moved, and its neighbours with it");
     }
     if own.foreseen >= FORESEEN_MAX {
-        return Judgement::NotEvaluated("it was on its way when the window began");
+        return Judgement::NotEvaluated("it was on its way when the run began");
     }
-    let since = at.get(own.since).or(at.last()).copied().unwrap_or(begin);
-    let (level, deviation) = (own.levels.0, own.deviation);
-    found(signal, own.now, Rest { level, deviation, bound, since })
+    let (level, now) = own.levels;
+    let furthest = (now - level).abs();
+    found(signal, furthest, Rest { level, furthest, bound, since: own.began })
 }
 
 /// What has left is found as long as it is not back where it was: once it stands still at its new
@@ -114,16 +117,15 @@ fn stays(signal: &Signal, rest: Rest) -> Judgement {
     let Some(level) = level_now(numbers, &mut Vec::new()) else {
         return Judgement::NotEvaluated("no numbers");
     };
-    let away = (level - rest.level) / rest.deviation;
-    match away.is_finite() {
-        true if away.abs() < rest.bound * BACK => Judgement::Nothing,
-        true => found(signal, away, rest),
-        false => Judgement::NotEvaluated("numbers too far apart to compare"),
+    let away = (level - rest.level).abs();
+    if away < rest.furthest * BACK {
+        return Judgement::Nothing;
     }
+    found(signal, away, Rest { furthest: rest.furthest.max(away), ..rest })
 }
 
 fn found(signal: &Signal, away: f64, from: Rest) -> Judgement {
-    let what = ("deviations from where it stood before", away.abs(), from.bound);
+    let what = ("away from where it stood before", away, from.bound);
     let evidence = Evidence::new(what, signal.arrivals_since(from.since));
     Judgement::Found(Finding {
         verdict: Verdict::Drift,
@@ -138,8 +140,10 @@ fn found(signal: &Signal, away: f64, from: Rest) -> Judgement {
 struct Move {
     /// Deviations that it stands away now.
     now: f64,
-    /// The most deviations it stood away.
-    furthest: f64,
+    /// It has never stood much further away.
+    is_furthest: bool,
+    /// The same in spreads of the whole run, its moves among them.
+    spreads: f64,
     /// The larger of the two cumulative sums.
     sum: f64,
     /// Where that sum last left zero.
@@ -152,8 +156,6 @@ struct Move {
     foreseen: f64,
     /// Where it stood at the start, and stands now.
     levels: (f64, f64),
-    /// Its deviation at the start.
-    deviation: f64,
 }
 
 impl Move {
@@ -169,21 +171,24 @@ impl Move {
         let work = &mut Vec::new();
         let (centre, mad) = median_and_mad(base, work)?;
         let sigma = (mad * MAD_TO_SIGMA).max(least_step(&signal.numbers)?);
+        let (_, mad) = median_and_mad(numbers.get(first..)?, work)?;
+        let spread = (mad * MAD_TO_SIGMA).max(sigma);
         let sums = Sums::of(rest, split, (centre, sigma));
         let level = level_now(rest, work)?;
         let away = level - centre;
+        let furthest = rest.iter().map(|x| (x - centre) * away.signum()).fold(0.0, f64::max);
         let steps = rest.iter().zip(rest.iter().skip(NOW / 2));
         let step = steps.map(|(a, b)| (b - a).abs()).fold(0.0_f64, f64::max);
         Some(Self {
             now: away / sigma,
-            furthest: sums.furthest,
+            is_furthest: away.abs() >= furthest * FURTHEST,
+            spreads: away / spread,
             sum: sums.sum,
             since: sums.since,
             began: times.get(sums.since).or(times.last()).copied()?,
             step_share: if away == 0.0 { 1.0 } else { step / away.abs() },
             foreseen: foreseen(base, away, rest.len(), work),
             levels: (centre, level),
-            deviation: sigma,
         })
     }
 
@@ -202,24 +207,24 @@ impl Move {
         (now - from).abs() / moving / noise
     }
 
-    /// Tells whether it is beyond a limit, or will be if it goes on as long again.
+    /// Gives how far it was to the nearest limit that it is beyond now, or will be if it goes on
+    /// as long again; `None` where it leads to none.
     #[allow(clippy::cast_precision_loss, reason = "at most 20 000 samples")]
-    fn leads_out(&self, limits: &Limits, len: usize) -> bool {
+    fn bound(&self, limits: &Limits, len: usize, looks_ahead: bool) -> Option<f64> {
         let (from, now) = self.levels;
         let moving = len.saturating_sub(self.since).max(1) as f64;
-        let ahead = now + (now - from) * (len as f64 / moving).min(3.0);
-        let over = |bound: Option<f64>| bound.is_some_and(|b| now.max(ahead) >= b && now > from);
-        let under = |bound: Option<f64>| bound.is_some_and(|b| now.min(ahead) <= b && now < from);
-        over(limits.warn_high)
-            || over(limits.alarm_high)
-            || under(limits.warn_low)
-            || under(limits.alarm_low)
+        let times = if looks_ahead { (len as f64 / moving).min(3.0) } else { 0.0 };
+        let ahead = now + (now - from) * times;
+        let above = [limits.warn_high, limits.alarm_high].into_iter().flatten();
+        let above = above.filter(|limit| now > from && now.max(ahead) >= *limit);
+        let below = [limits.warn_low, limits.alarm_low].into_iter().flatten();
+        let below = below.filter(|limit| now < from && now.min(ahead) <= *limit);
+        above.chain(below).map(|limit| (limit - from).abs()).reduce(f64::min)
     }
 }
 
 /// The cumulative sums of what follows a start.
 struct Sums {
-    furthest: f64,
     sum: f64,
     since: usize,
 }
@@ -227,10 +232,8 @@ struct Sums {
 impl Sums {
     fn of(rest: &[f64], split: usize, (centre, sigma): (f64, f64)) -> Self {
         let (mut above, mut below, mut above_at, mut below_at) = (0.0_f64, 0.0_f64, split, split);
-        let mut furthest = 0.0_f64;
         for (value, position) in rest.iter().zip(split..) {
             let z = (value - centre) / sigma;
-            furthest = furthest.max(z.abs());
             let z = z.clamp(-4.0 * INTERVAL, 4.0 * INTERVAL);
             above = (above + z - SLACK).max(0.0);
             below = (below - z - SLACK).max(0.0);
@@ -238,7 +241,7 @@ impl Sums {
             below_at = if below > 0.0 { below_at } else { position + 1 };
         }
         let since = if above > below { above_at } else { below_at };
-        Self { furthest, sum: above.max(below), since }
+        Self { sum: above.max(below), since }
     }
 }
 
@@ -298,7 +301,7 @@ mod tests {
 
     fn judged(own: &Signal, neighbours: &[&Signal]) -> Judgement {
         let mut tag = Tag::new("t", "e", "1");
-        tag.limits.warn_high = Some(80.0);
+        tag.limits.warn_high = Some(78.0);
         let neighbours = Neighbours::Ready(neighbours);
         DRIFT.judge(&Subject { tag: Some(&tag), neighbours, ..subject(own) })
     }
@@ -311,7 +314,6 @@ mod tests {
         assert_eq!(finding.verdict, Verdict::Drift);
         assert!((100..160).contains(&(finding.since.millis() / 1000)), "{finding:?}");
         let moving = signal(4, 0.05);
-        // Half the bound is no all-clear: what was told before stays.
         assert!(!judged(&drifting, &[&calm, &moving]).is_evaluated());
         assert_eq!(judged(&calm, &[&other, &other]), Judgement::Nothing);
         let away = signal(5, -0.05);

@@ -20,6 +20,8 @@ const BEFORE_MIN: usize = 16;
 const COUNTS_MIN: usize = 4;
 /// What stops within this of each other stops together.
 const TOGETHER_MS: i64 = 5_000;
+/// What has begun again within this has not had the time to show in each signal.
+const AGAIN_MS: i64 = 10_000;
 
 /// The detector.
 pub(super) const FLATLINE: Detector = Detector {
@@ -88,14 +90,22 @@ fn process_stands(subject: &Subject<'_>, since: Timestamp) -> bool {
         let before = n.numbers.get(end.saturating_sub(BEFORE_MIN)..end).unwrap_or_default();
         Texture::of(before).changes
     };
+    // The last change before whatever began again just now.
+    let until = subject.now.plus_millis(-AGAIN_MS).max(since.plus_millis(TOGETHER_MS));
+    let changed = |n: &Signal| {
+        let end = n.times.partition_point(|at| *at <= until);
+        let numbers = n.numbers.get(..end)?;
+        let later = numbers.iter().zip(numbers.iter().skip(1)).rposition(|(a, b)| a != b)?;
+        n.times.get(later + 1).copied()
+    };
     let own = last_changes(subject.signal);
     let stopped = |n: &Signal| {
         let is_counting = n.kind == Kind::Counter && last_changes(n) >= COUNTS_MIN.min(own);
-        let apart_ms = n.changed.map(|at| at.millis_since(since).abs());
+        let apart_ms = changed(n).map(|at| at.millis_since(since).abs());
         is_counting && apart_ms.is_some_and(|apart_ms| apart_ms <= TOGETHER_MS)
     };
     let goes_on = |n: &Signal| {
-        n.changed.is_some_and(|at| at.millis_since(since) > TOGETHER_MS)
+        changed(n).is_some_and(|at| at.millis_since(since) > TOGETHER_MS)
             && Texture::of(&n.numbers).is_restless()
     };
     subject.neighbours.iter().any(stopped) && subject.neighbours.iter().any(goes_on)

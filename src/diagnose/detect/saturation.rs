@@ -34,6 +34,9 @@ fn judge(subject: &Subject<'_>, samples_min: f64) -> Judgement {
     };
     let numbers = signal.numbers.as_slice();
     let near = NEAR * (high - low);
+    if numbers.iter().any(|x| *x > high + near || *x < low - near) {
+        return Judgement::NotEvaluated("it goes beyond its scale, which is no end then");
+    }
     // Zero is where what stands still belongs.
     let is_end = |x: f64| x >= high - near || (x <= low + near && low != 0.0);
     let last = numbers.last().copied().unwrap_or_default();
@@ -112,5 +115,8 @@ mod tests {
         let signal = Signal::of(&window(&noise(60, 3)));
         assert!(!SATURATION.judge(&subject(&signal)).is_evaluated());
         assert!(!judged(&[100.0; 80], 0.0).is_evaluated());
+        let mut beyond: Vec<f64> = noise(60, 3).iter().map(|x| 104.0 + x).collect();
+        beyond.extend([100.0; 20]);
+        assert!(!judged(&beyond, 0.0).is_evaluated(), "the scale is no range");
     }
 }

@@ -2,8 +2,10 @@
 
 use super::hampel::{HAMPEL_SIDE, hampel};
 use super::signal::Kind;
-use super::{Detector, Evidence, Finding, Judgement, Severity, Subject, Verdict};
+use super::texture::Texture;
+use super::{Detector, Evidence, Finding, Judgement, Severity, Signal, Subject, Verdict};
 use crate::diagnose::robust::MAD_TO_SIGMA;
+use crate::model::Timestamp;
 
 /// Numbers that show how far the signal steps.
 const NUMBERS_MIN: usize = 60;
@@ -15,6 +17,11 @@ const AROUND_MAX: usize = 2;
 /// and shows on the way.
 const STANDS_OUT: f64 = 0.2;
 
+/// What a state beside it does within the first is of the same moment; the second shows whether
+/// it stood otherwise.
+const MOMENT_MS: i64 = 3_000;
+const AROUND_MS: i64 = 30_000;
+
 /// The detector.
 pub(super) const SPIKE: Detector = Detector {
     name: "spike",
@@ -23,7 +30,7 @@ pub(super) const SPIKE: Detector = Detector {
     setting: "deviations from the local median, by its MAD",
     usual: 30.0,
     evidence_min: NUMBERS_MIN,
-    is_beside_others: false,
+    is_beside_others: true,
     judge,
 };
 
@@ -41,19 +48,19 @@ fn judge(subject: &Subject<'_>, deviations: f64) -> Judgement {
     if floor <= 0.0 {
         return Judgement::NotEvaluated("the signal hardly moves");
     }
-    let mut found: Vec<usize> = Vec::new();
-    let mut furthest = 0.0_f64;
+    let mut found: Vec<(usize, f64)> = Vec::new();
     hampel(numbers, |at, local| {
         let sigma = (local.mad * MAD_TO_SIGMA).max(floor);
         let away =
             numbers.get(at).map_or(0.0, |x| ((x - local.median).abs() / sigma).min(f64::MAX));
         if away > deviations && is_alone(numbers, at, local.median, STANDS_OUT * away * sigma) {
-            found.push(at);
-            furthest = furthest.max(away);
+            found.push((at, away));
         }
     });
-    let Some(first) = found.first().copied() else { return Judgement::Nothing };
-    let samples: Vec<_> = found.iter().flat_map(|at| signal.samples(*at..at + 1)).collect();
+    found.retain(|(at, _)| signal.times.get(*at).is_some_and(|at| !process_jerks(subject, *at)));
+    let Some((first, _)) = found.first().copied() else { return Judgement::Nothing };
+    let furthest = found.iter().map(|(_, away)| *away).fold(0.0, f64::max);
+    let samples: Vec<_> = found.iter().flat_map(|(at, _)| signal.samples(*at..at + 1)).collect();
     let Some(since) = signal.times.get(first).copied() else { return Judgement::Nothing };
     Judgement::Found(Finding {
         verdict: Verdict::Spike,
@@ -64,6 +71,23 @@ fn judge(subject: &Subject<'_>, deviations: f64) -> Judgement {
             samples,
         ),
         next: "otctl plot TAG --since 10m, then check shielding and connectors",
+    })
+}
+
+/// Tells whether a state or a counter beside it, which otherwise stood, changed in the same
+/// moment: a machine that starts and stops at once is no disturbance of a signal.
+fn process_jerks(subject: &Subject<'_>, at: Timestamp) -> bool {
+    let changes = |n: &Signal, within_ms: i64| {
+        let (from, to) = (at.plus_millis(-within_ms), at.plus_millis(within_ms));
+        let first = n.times.partition_point(|time| *time < from).saturating_sub(1);
+        let end = n.times.partition_point(|time| *time <= to);
+        Texture::of(n.numbers.get(first..end).unwrap_or_default()).changes
+    };
+    let has_states = |n: &&Signal| matches!(n.kind, Kind::Discrete | Kind::Counter);
+    let mut states = subject.neighbours.iter().filter(has_states);
+    states.any(|n| {
+        let inside = changes(n, MOMENT_MS);
+        inside > 0 && changes(n, AROUND_MS) <= 2 * inside
     })
 }
 
@@ -86,8 +110,9 @@ fn usual_step(numbers: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Neighbours;
     use super::super::signal::tests::window;
-    use super::super::testing::judged;
+    use super::super::testing::{judged, subject};
     use super::*;
     use crate::diagnose::trained::tests::noise;
 
@@ -110,6 +135,15 @@ mod tests {
             *x -= 60.0 * share;
         }
         assert_eq!(judged(&SPIKE, &window(&dip)), Judgement::Nothing, "a process takes time");
+        let own = Signal::of(&window(&values));
+        let beside = |states: &dyn Fn(u32) -> f64| {
+            let states = Signal::of(&window(&(0..200).map(states).collect::<Vec<_>>()));
+            let neighbours = Neighbours::Ready(&[&states]);
+            SPIKE.judge(&Subject { neighbours, ..subject(&own) })
+        };
+        let started = |n| if (119..121).contains(&n) { 1.0 } else { 0.0 };
+        assert_eq!(beside(&started), Judgement::Nothing, "the machine ran for a moment");
+        assert!(beside(&f64::from).finding().is_some(), "a counter goes on all the time");
         assert!(!judged(&SPIKE, &window(&values[..30])).is_evaluated());
         assert!(!judged(&SPIKE, &window(&[7.5; 200])).is_evaluated());
     }

@@ -94,10 +94,16 @@ pub const TRAINED: &[TrainedKind] = &[
     },
 ];
 
+/// Finds a detector by its name.
+#[must_use]
+pub fn trained(name: &str) -> Option<&'static TrainedKind> {
+    TRAINED.iter().find(|kind| kind.name == name)
+}
+
 /// Gives the usual setting of a detector.
 #[must_use]
 pub fn usual(detector: &str) -> Option<f64> {
-    TRAINED.iter().find(|kind| kind.name == detector).map(|kind| kind.usual)
+    trained(detector).map(|kind| kind.usual)
 }
 
 /// Checks what is to be learnt from.

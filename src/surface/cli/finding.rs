@@ -158,8 +158,12 @@ pub(super) fn page(answer: &Value, output: Output, look: Look, reader: &Reader) 
     let mut facts = answer.clone();
     let fields = facts.as_object_mut()?;
     fields.shift_remove("points");
-    let has_points = answer.get("points").and_then(Value::as_array).is_some_and(|p| !p.is_empty());
-    let plot = if has_points { plot::drawn(answer, look, reader) + "\n" } else { String::new() };
+    let history = fields.shift_remove("history");
+    // They are in the plot; other outputs name each.
+    let evidence = facts.pointer_mut("/finding/evidence").and_then(Value::as_object_mut);
+    evidence.map(|evidence| evidence.shift_remove("samples"));
+    let plot = history.map(|history| plot::drawn(&history, look, reader) + "\n");
+    let plot = plot.unwrap_or_default();
     Some(plot + &render(&facts, output, look, reader))
 }
 

@@ -265,12 +265,21 @@ async fn answered(
             let answer = session.call(name, arguments, within + SPARE).await?;
             match (name, output) {
                 ("tag_read", Output::Wide) => plot::with_trends(&session, answer).await.map(Some),
+                (finding::SHOW, Output::Table | Output::Wide) => {
+                    plot::with_history(&session, answer).await.map(Some)
+                }
                 _ => Ok(Some(answer)),
             }
         }
         Asked::Plot { tag, since } => {
             let session = Session::open(state, Audience::Everyone).await?;
-            plot::history(&session, &tag, &since).await.map(Some)
+            let answer = plot::history(&session, &tag, &since).await?;
+            match output {
+                Output::Table | Output::Wide => {
+                    plot::with_present(&session, answer).await.map(Some)
+                }
+                _ => Ok(Some(answer)),
+            }
         }
         Asked::Watch { arguments } => {
             let session = Session::open(state, Audience::Everyone).await?;

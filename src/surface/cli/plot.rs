@@ -51,7 +51,41 @@ pub(super) async fn history(session: &Session, tag: &str, since: &str) -> Result
     session.call("tag_history", arguments, WITHIN).await
 }
 
-/// Draws what `tag_history` or `finding_show` answered.
+/// Adds what the tag shows now where nothing came in the stretch: an outage is one mark, and may
+/// lie before it.
+pub(super) async fn with_present(session: &Session, mut answer: Value) -> Result<Value, Failure> {
+    let is_empty = answer.get("points").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let (Some(tag), true) = (answer.get("tag").cloned(), is_empty) else { return Ok(answer) };
+    let mut arguments = Map::new();
+    arguments.insert("tags".into(), json!([tag]));
+    let present = session.call("tag_read", arguments, WITHIN).await?;
+    let quality = present.pointer("/items/0/quality").and_then(Value::as_str).unwrap_or_default();
+    if quality.starts_with("Bad")
+        && let Some(since) = answer.get("since").cloned()
+        && let Some(points) = answer.get_mut("points").and_then(Value::as_array_mut)
+    {
+        points.push(json!({"ts": since, "value": null, "quality": quality}));
+    }
+    Ok(answer)
+}
+
+/// Adds to a finding the history that its evidence lies in, with limits and gaps.
+pub(super) async fn with_history(session: &Session, mut answer: Value) -> Result<Value, Failure> {
+    let tag = answer.pointer("/finding/tag").filter(|tag| tag.is_string()).cloned();
+    let first = answer.pointer("/points/0/ts").cloned();
+    let (Some(tag), Some(since)) = (tag, first) else { return Ok(answer) };
+    let mut arguments = Map::new();
+    arguments.insert("tag".into(), tag);
+    arguments.insert("since".into(), since);
+    arguments.insert("max_points".into(), json!(POINTS_MAX));
+    let history = session.call("tag_history", arguments, WITHIN).await?;
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("history".into(), history);
+    }
+    Ok(answer)
+}
+
+/// Draws what `tag_history` answered.
 pub(super) fn drawn(answer: &Value, look: Look, reader: &Reader) -> String {
     let across = usize::from(look.columns.unwrap_or(ACROSS));
     plot(&series(answer), Size { across, down: DOWN }, reader)
@@ -79,6 +113,7 @@ fn series(answer: &Value) -> Series {
             .filter_map(|gap| Some((time(gap.get("since"))?, time(gap.get("until"))?)))
             .collect(),
         unit: escaped(answer.get("unit").and_then(Value::as_str).unwrap_or_default()),
+        until: time(answer.get("until")),
     }
 }
 
@@ -130,7 +165,8 @@ mod tests {
             ],
             "gaps": [{"since": "2026-06-30T12:00:01Z", "until": "2026-06-30T12:00:02Z", "lost": 1}]
         });
-        let Series { dots, limits, gaps, unit } = series(&answer);
+        let Series { dots, limits, gaps, unit, until } = series(&answer);
+        assert_eq!(until, None);
         let seen: Vec<_> = dots.iter().map(|dot| (dot.value, dot.trust)).collect();
         let want = [(Some(1.5), Trust::Good), (Some(1.0), Trust::Uncertain), (None, Trust::Bad)];
         assert_eq!(seen, want);

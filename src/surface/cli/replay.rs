@@ -6,9 +6,10 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use crate::diagnose::asset::ASSET;
 use crate::diagnose::detect::DETECTORS;
 use crate::diagnose::trained::TRAINED;
-use crate::replay::{ASSET, Corpus, Train, report};
+use crate::replay::{Corpus, Train, report};
 
 /// The noun it stands under.
 pub(super) const NOUN: &str = "diagnose";

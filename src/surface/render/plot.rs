@@ -55,6 +55,8 @@ pub(crate) struct Series {
     pub(crate) gaps: Vec<(Timestamp, Timestamp)>,
     /// The engineering unit.
     pub(crate) unit: String,
+    /// Up to when it is drawn; its last point where nobody says.
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// How large a plot is, in characters, its labels included.
@@ -100,9 +102,8 @@ pub(crate) fn plot(series: &Series, size: Size, reader: &Reader) -> String {
 }
 
 fn why_empty(series: &Series) -> &'static str {
-    match series.dots.iter().any(|dot| dot.value.is_some()) {
-        true => "no point of it may be trusted",
-        false if series.dots.is_empty() => "there are no points",
+    match series.dots.is_empty() {
+        true => "there are no points",
         false => "no point of it is a number",
     }
 }
@@ -145,13 +146,18 @@ struct Scale {
 }
 
 impl Scale {
-    /// Spans the points that may be drawn, and the limits; `None` where there are none.
+    /// Spans the points that may be drawn, and the limits; `None` where there are none, and none
+    /// that is Bad.
     fn of(series: &Series) -> Option<Self> {
-        let (since, until) = (series.dots.first()?.at, series.dots.last()?.at);
+        let (since, last) = (series.dots.first()?.at, series.dots.last()?.at);
+        let until = series.until.map_or(last, |until| until.max(last));
         let drawn = series.dots.iter().filter(|dot| dot.trust != Trust::Bad);
         let values: Vec<f64> =
             drawn.filter_map(|dot| dot.value).filter(|value| value.is_finite()).collect();
-        let (first, rest) = values.split_first()?;
+        let Some((first, rest)) = values.split_first() else {
+            let is_bad = series.dots.iter().any(|dot| dot.trust == Trust::Bad);
+            return is_bad.then_some(Self { since, until, low: 0.0, high: 1.0 });
+        };
         let span = |(low, high): (f64, f64), value: &f64| (low.min(*value), high.max(*value));
         let (low, high) = rest.iter().fold((*first, *first), span);
         // A limit far away would press the series flat: it is named below instead.
@@ -238,10 +244,15 @@ impl Canvas {
 
     fn series(&mut self, series: &Series, scale: &Scale) {
         let mut before: Option<(Timestamp, usize, usize)> = None;
-        for dot in &series.dots {
+        let next = series.dots.iter().skip(1).map(|dot| dot.at).chain([scale.until]);
+        for (dot, next) in series.dots.iter().zip(next) {
             let x = scale.x(dot.at, self.width());
             match dot.trust {
-                Trust::Bad => self.mark(x, 'x'),
+                // An outage is one mark: it lasts until something else comes.
+                Trust::Bad => {
+                    let end = scale.x(next, self.width()).max(x + 1);
+                    (x..end).for_each(|x| self.mark(x, 'x'));
+                }
                 Trust::Uncertain => self.mark(x, '~'),
                 Trust::Good => {}
             }

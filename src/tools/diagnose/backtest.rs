@@ -1,13 +1,16 @@
 //! `diagnose_backtest`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::actors::{Deps, neighbours_of};
-use crate::diagnose::Verdict;
-use crate::diagnose::detect::{Backtest, DETECTORS, backtest, detector};
-use crate::model::{TagId, TagName, Timestamp, Window};
+use crate::diagnose::asset::{ASSET, ASSET_USUAL};
+use crate::diagnose::detect::{Backtest, DETECTORS, Detector, backtest, detector};
+use crate::diagnose::trained::{TRAINED, TrainedKind, trained};
+use crate::diagnose::{Learned, is_measured, learned, learned_together};
+use crate::model::{Tag, TagId, TagName, Timestamp, Window};
 use crate::tools::provenance::Provenance;
 use crate::tools::tag::{Span, recorded, select};
 use crate::tools::{Audience, Call, Code, Tool, ToolError};
@@ -23,8 +26,16 @@ fn everything() -> String {
     "**".to_owned()
 }
 
+const fn four_hundred() -> usize {
+    400
+}
+
 /// Shows what a detector with a setting would have found in this collector's own history, and
 /// how often. Costs the device nothing.
+///
+/// Those that run in operation (flatline, drift and others) judge each tag beside its neighbours.
+/// Those that learn (level, cusum and others) learn from each tag's first values, and asset from
+/// all the tags of the pattern together.
 #[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BacktestInput {
@@ -46,6 +57,10 @@ pub(crate) struct BacktestInput {
     #[arg(long, allow_hyphen_values = true)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Samples that a detector which learns takes as sound, from the beginning on.
+    #[arg(long, default_value_t = 400)]
+    #[serde(default = "four_hundred")]
+    pub train: usize,
 }
 
 /// One finding that would have been opened.
@@ -53,10 +68,13 @@ pub(crate) struct BacktestInput {
 pub(crate) struct WouldFind {
     opened: Timestamp,
     last: Timestamp,
-    verdict: Verdict,
+    verdict: &'static str,
     measured: &'static str,
     value: f64,
     bound: f64,
+    /// Of an asset, the tag that lay furthest out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leading: Option<TagName>,
 }
 
 /// Windows that were not evaluated.
@@ -66,13 +84,15 @@ pub(crate) struct WithoutEvidence {
     windows: usize,
 }
 
-/// What would have been found of one tag.
+/// What would have been found of one tag, or of an asset.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct TagBacktest {
+    /// The tag; of an asset its pattern.
     tag: TagName,
     samples: usize,
-    /// Whether any window had evidence enough.
+    /// Whether anything had evidence enough.
     evaluated: bool,
+    /// Windows, or values of a detector that learns.
     windows_evaluated: usize,
     /// How often a finding would have been opened.
     count: usize,
@@ -97,6 +117,34 @@ pub(crate) struct BacktestOutput {
     provenance: Provenance,
 }
 
+/// A detector of one of the three kinds.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// Over the newest window, as in operation.
+    Running(&'static Detector),
+    /// After it has learnt from the tag.
+    Learning(&'static TrainedKind),
+    /// After it has learnt from all tags together.
+    Together,
+}
+
+impl Asked {
+    fn find(name: &str) -> Option<Self> {
+        let running = detector(name).map(Self::Running);
+        let learning = || trained(name).map(Self::Learning);
+        running.or_else(learning).or((name == ASSET).then_some(Self::Together))
+    }
+
+    /// Gives its name, what its setting is, and the usual one.
+    const fn about(self) -> (&'static str, &'static str, f64) {
+        match self {
+            Self::Running(detector) => (detector.name, detector.setting, detector.usual),
+            Self::Learning(kind) => (kind.name, "times its limit, or deviations", kind.usual),
+            Self::Together => (ASSET, "times what a hundredth of sound rows pass", ASSET_USUAL),
+        }
+    }
+}
+
 /// The tool.
 pub(in crate::tools) struct Backtested;
 
@@ -112,48 +160,29 @@ impl Tool for Backtested {
     }
 
     async fn call(deps: &Deps, _call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
-        let detector = detector(&input.detector).ok_or_else(|| {
-            let names: Vec<&str> = DETECTORS.iter().map(|detector| detector.name).collect();
-            ToolError::argument(format!("no such detector; there are {}", names.join(", ")))
-        })?;
-        let setting = input.setting.unwrap_or(detector.usual);
+        let asked = Asked::find(&input.detector).ok_or_else(no_such)?;
+        let (detector, setting_is, usual_setting) = asked.about();
+        let setting = input.setting.unwrap_or(usual_setting);
         if !setting.is_finite() || setting <= 0.0 {
             return Err(ToolError::argument("setting is no positive number"));
         }
-        // A stretch is as often written 7d as -7d.
-        let since = match input.since.trim() {
-            text if text.ends_with(['d', 'h', 'm', 's']) => {
-                format!("-{}", text.trim_start_matches('-'))
-            }
-            text => text.to_owned(),
-        };
-        let span = Span::parse(&since, input.until.as_deref())?;
-        let selected = select(deps, &input.pattern)?;
+        let span = Span::parse(&input.since, input.until.as_deref())?;
+        let mut selected = select(deps, &input.pattern)?;
         let mut provenance = Provenance::cache(None);
         provenance.truncated = selected.len() > TAGS_MAX;
-        let mut tags = Vec::new();
-        for (id, tag) in selected.into_iter().take(TAGS_MAX) {
-            let recorded = recorded(deps, id, span).await?;
-            provenance.truncated |= recorded.truncated;
-            let samples = recorded.window.len();
-            let name = tag.name.clone();
-            let beside = match detector.is_beside_others {
-                true => histories(deps, id, span).await?,
-                false => Vec::new(),
-            };
-            let judged = tokio::task::spawn_blocking(move || {
-                backtest(detector, setting, Some(&tag), &recorded.window, &beside, span.until)
-            });
-            let shown = judged.await.map_err(|error| {
-                ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
-            })?;
-            tags.push(of_tag(name, samples, shown));
-        }
+        selected.truncate(TAGS_MAX);
+        let question = Question { asked, setting, span, train: input.train };
+        let tags = match asked {
+            Asked::Together => {
+                vec![together(deps, selected, &input.pattern, question, &mut provenance).await?]
+            }
+            _ => one_by_one(deps, selected, question, &mut provenance).await?,
+        };
         Ok(BacktestOutput {
-            detector: detector.name,
-            setting_is: detector.setting,
+            detector,
+            setting_is,
             setting,
-            usual_setting: detector.usual,
+            usual_setting,
             since: span.since,
             until: span.until,
             count: tags.iter().map(|tag| tag.count).sum(),
@@ -161,6 +190,95 @@ impl Tool for Backtested {
             provenance,
         })
     }
+}
+
+fn no_such() -> ToolError {
+    let running = DETECTORS.iter().map(|detector| detector.name);
+    let learning = TRAINED.iter().map(|kind| kind.name);
+    let names: Vec<&str> = running.chain(learning).chain([ASSET]).collect();
+    ToolError::argument(format!("no such detector; there are {}", names.join(", ")))
+}
+
+#[derive(Clone, Copy)]
+struct Question {
+    asked: Asked,
+    setting: f64,
+    span: Span,
+    train: usize,
+}
+
+/// Judges on a thread of its own.
+async fn judge<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ToolError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
+    })
+}
+
+async fn one_by_one(
+    deps: &Deps,
+    selected: Vec<(TagId, Arc<Tag>)>,
+    question: Question,
+    provenance: &mut Provenance,
+) -> Result<Vec<TagBacktest>, ToolError> {
+    let Question { asked, setting, span, train } = question;
+    let mut tags = Vec::new();
+    for (id, tag) in selected {
+        let recorded = recorded(deps, id, span).await?;
+        provenance.truncated |= recorded.truncated;
+        let samples = recorded.window.len();
+        let name = tag.name.clone();
+        tags.push(match asked {
+            Asked::Running(detector) => {
+                let beside = match detector.is_beside_others {
+                    true => histories(deps, id, span).await?,
+                    false => Vec::new(),
+                };
+                let window = recorded.window;
+                let judged = judge(move || {
+                    backtest(detector, setting, Some(&tag), &window, &beside, span.until)
+                });
+                of_tag(name, samples, judged.await?)
+            }
+            Asked::Learning(kind) => {
+                let judged = judge(move || learned(kind, setting, &recorded.window, train));
+                of_learned(name, samples, judged.await?, kind.name, &[])
+            }
+            Asked::Together => continue,
+        });
+    }
+    Ok(tags)
+}
+
+/// Judges the measured tags among those selected as one asset.
+async fn together(
+    deps: &Deps,
+    selected: Vec<(TagId, Arc<Tag>)>,
+    pattern: &str,
+    question: Question,
+    provenance: &mut Provenance,
+) -> Result<TagBacktest, ToolError> {
+    let (mut names, mut histories, mut others) = (Vec::new(), Vec::new(), 0);
+    for (id, tag) in selected {
+        let recorded = recorded(deps, id, question.span).await?;
+        provenance.truncated |= recorded.truncated;
+        if is_measured(&recorded.window) {
+            names.push(tag.name.clone());
+            histories.push(recorded.window);
+        } else {
+            others += 1;
+        }
+    }
+    let samples = histories.iter().map(Window::len).sum();
+    let Question { setting, train, .. } = question;
+    let judged = judge(move || learned_together(setting, &histories, train)).await?;
+    let mut shown = of_learned(pattern.into(), samples, judged, ASSET, &names);
+    if others > 0 {
+        let reason = "tags that are no measured numbers are left out";
+        shown.not_evaluated.push(WithoutEvidence { reason, windows: others });
+    }
+    Ok(shown)
 }
 
 /// Gives what was recorded of the tags that are judged with this one.
@@ -176,10 +294,11 @@ fn of_tag(tag: TagName, samples: usize, shown: Backtest) -> TagBacktest {
     let findings = shown.episodes.into_iter().map(|episode| WouldFind {
         opened: episode.opened,
         last: episode.last,
-        verdict: episode.finding.verdict,
+        verdict: episode.finding.verdict.word(),
         measured: episode.finding.evidence.measured,
         value: episode.finding.evidence.value,
         bound: episode.finding.evidence.bound,
+        leading: None,
     });
     let reasons = shown.not_evaluated.into_iter();
     TagBacktest {
@@ -192,5 +311,33 @@ fn of_tag(tag: TagName, samples: usize, shown: Backtest) -> TagBacktest {
         not_evaluated: reasons
             .map(|(reason, windows)| WithoutEvidence { reason, windows })
             .collect(),
+    }
+}
+
+fn of_learned(
+    tag: TagName,
+    samples: usize,
+    shown: Learned,
+    detector: &'static str,
+    signals: &[TagName],
+) -> TagBacktest {
+    let findings = shown.stretches.into_iter().map(|stretch| WouldFind {
+        opened: stretch.opened,
+        last: stretch.last,
+        verdict: detector,
+        measured: "how far out, in limits",
+        value: stretch.furthest,
+        bound: 1.0,
+        leading: signals.get(stretch.leading).cloned(),
+    });
+    let why_not = shown.why_not.map(|reason| WithoutEvidence { reason, windows: 1 });
+    TagBacktest {
+        tag,
+        samples,
+        evaluated: shown.judged > 0,
+        windows_evaluated: shown.judged,
+        count: shown.count,
+        findings: findings.collect(),
+        not_evaluated: why_not.into_iter().collect(),
     }
 }
