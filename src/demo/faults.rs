@@ -319,7 +319,7 @@ mod tests {
             let read = |frame: &Frame| frame.cells[index].value.as_f64().unwrap();
             read(&faulty) - read(&sound)
         };
-        assert!((offset(65) - 1.0).abs() < 1e-6);
+        assert!((offset(125) - 1.0).abs() < 1e-6);
         assert!((offset(600) - 8.0).abs() < 1e-6);
     }
 
