@@ -101,6 +101,23 @@ pub struct Reloaded {
     pub changes: Vec<Change>,
     /// What is wrong with the file and was left as it was before.
     pub problems: Vec<Problem>,
+    /// Why the policy beside it can't be used: writes are frozen.
+    pub policy_fault: Option<String>,
+}
+
+impl Reloaded {
+    /// Counts what it did.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let count = |is: fn(&Change) -> bool| self.changes.iter().filter(|c| is(c)).count();
+        format!(
+            "endpoints: {} added, {} changed, {} removed, {} unchanged",
+            count(|c| matches!(c, Change::Added(_))),
+            count(|c| matches!(c, Change::Changed(_))),
+            count(|c| matches!(c, Change::Removed(_))),
+            count(|c| matches!(c, Change::Unchanged(_))),
+        )
+    }
 }
 
 /// The root, once it runs, behind a lock that lets one reload at a time through.
@@ -260,7 +277,8 @@ impl Deps {
         if let Err(error) = recorded {
             tracing::error!("a change of the configuration was not recorded: {error}");
         }
-        Ok(Reloaded { changes, problems })
+        let policy_fault = self.desk.freeze.by(Cause::Policy);
+        Ok(Reloaded { changes, problems, policy_fault })
     }
 
     /// Numbers the tags, tells the cache of them, and gathers endpoints into connections.

@@ -12,7 +12,7 @@ use super::reference;
 use super::section::{Section, nearest, unknown_key};
 use super::want::{found, json, shown};
 use crate::driver::{EndpointSpec, Protocol, Settings};
-use crate::model::{Budget, EndpointName, Secret, UnitId};
+use crate::model::{Budget, EndpointName, Secret, UnitId, with_article};
 
 /// The keys that every protocol has.
 const KEYS: [&str; 8] =
@@ -121,9 +121,8 @@ impl<'a> Loader<'a> {
         let password = if enabled { self.password(section, name) } else { None };
         let inline = inline_tags(section, &mut self.desk);
         let rows = self.tag_table(section);
-        if self.desk.errors() > before {
-            return None;
-        }
+        let is_faulty = self.desk.errors() > before;
+        let left_out = self.out.left_out.len();
         let unit = settings.get("unit_id").and_then(serde_json::Value::as_u64);
         let defaults = Defaults {
             endpoint: name.clone(),
@@ -139,6 +138,13 @@ impl<'a> Loader<'a> {
             }
         }
         tags.extend(self.table_tags(rows, &defaults));
+        if is_faulty {
+            // Its tags were read so that their mistakes are told too; their names are free.
+            tags.iter().for_each(|tag| drop(self.tags.remove(&tag.name)));
+            self.was.retain(|claim| claim.endpoint != *name);
+            self.out.left_out.truncate(left_out);
+            return None;
+        }
         Some(EndpointSpec {
             name: name.clone(),
             protocol: protocol.name,
@@ -203,7 +209,8 @@ fn own_keys(section: Section<'_>, protocol: &Protocol, settings: &mut Settings, 
             continue;
         }
         if !protocol.keys.contains(&key) {
-            unknown_key(entry.at, key, &ours, &format!("a {} endpoint", protocol.name), desk);
+            let what = format!("{} endpoint", with_article(protocol.name));
+            unknown_key(entry.at, key, &ours, &what, desk);
             continue;
         }
         match json(&entry.value) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::node::{At, Kind, Node};
-use super::problem::Desk;
+use super::problem::{Desk, UnknownKeys};
 use super::secret::Keyring;
 use super::section::{Section, nearest};
 use super::want::{found, shown};
@@ -34,13 +34,30 @@ const COMMIT_MS_MAX: i64 = 3_600_000;
 /// # Errors
 /// Nothing of the file can be used: it can't be read, is too big, not UTF-8, or no TOML or YAML.
 pub fn load(path: Option<&Path>, sources: Sources<'_>) -> Result<Config, Vec<Problem>> {
+    load_with(path, sources, UnknownKeys::Refused)
+}
+
+/// Reads a configuration to be taken over: a key that nobody knows is left out alone, with a
+/// warning, unless it may change what is read.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_foreign(path: &Path, sources: Sources<'_>) -> Result<Config, Vec<Problem>> {
+    load_with(Some(path), sources, UnknownKeys::LeftOut)
+}
+
+fn load_with(
+    path: Option<&Path>,
+    sources: Sources<'_>,
+    unknown_keys: UnknownKeys,
+) -> Result<Config, Vec<Problem>> {
     let Some(path) = path else {
-        let mut desk = Desk::new(Path::new("config.toml"));
+        let mut desk = Desk::new(Path::new("config.toml"), unknown_keys);
         let hint = "name one with --config, or write ~/.ot-aiops/config.toml";
         desk.warn(At::NONE, "", "there is no configuration file".into(), hint);
         return Ok(Config { problems: desk.finish(), ..Config::default() });
     };
-    let mut desk = Desk::new(path);
+    let mut desk = Desk::new(path, unknown_keys);
     let Some(root) = tree(path, &mut desk) else { return Err(desk.finish()) };
     let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut loader = Loader {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub use check::{EndpointCheck, ScanClassCheck, check};
 pub use diff::{Change, LeftOut, diff, keep_last_good};
 pub use file::{find, find_home, find_state};
-pub use load::load;
+pub use load::{load, load_foreign};
 pub use password::password_env_var;
 pub use problem::{Problem, Severity};
 pub use write::{endpoint_toml, to_toml};

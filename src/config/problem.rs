@@ -62,6 +62,15 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What becomes of a key that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnknownKeys {
+    /// It is an error: what it stands in is left out.
+    Refused,
+    /// It alone is left out, unless it may change what is read.
+    LeftOut,
+}
+
 /// Collects problems while a configuration is read, and knows what is being read.
 pub(super) struct Desk {
     file: Arc<Path>,
@@ -70,10 +79,11 @@ pub(super) struct Desk {
     problems: Vec<Problem>,
     errors: usize,
     warnings: usize,
+    pub(super) unknown_keys: UnknownKeys,
 }
 
 impl Desk {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(super) fn new(file: &Path, unknown_keys: UnknownKeys) -> Self {
         Self {
             file: file.into(),
             endpoint: None,
@@ -81,6 +91,7 @@ impl Desk {
             problems: Vec::new(),
             errors: 0,
             warnings: 0,
+            unknown_keys,
         }
     }
 
@@ -141,8 +152,15 @@ impl Desk {
         });
     }
 
-    /// Gives the problems in the order they were found, and says how many were not kept.
+    /// Gives the problems in the order of the file, those of a tag table behind it, and says how
+    /// many were not kept.
     pub(super) fn finish(mut self) -> Vec<Problem> {
+        let file = self.file.to_path_buf();
+        self.problems.sort_by(|a, b| {
+            let is_table = |p: &Problem| p.file != file;
+            let files = is_table(a).cmp(&is_table(b)).then_with(|| a.file.cmp(&b.file));
+            files.then_with(|| (a.line, a.column).cmp(&(b.line, b.column)))
+        });
         let (errors, warnings) = (self.errors, self.warnings);
         self.on_endpoint(None);
         self.on_tag(None);

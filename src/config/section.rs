@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::node::{At, Entry, Kind, Node};
-use super::problem::Desk;
+use super::problem::{Desk, UnknownKeys};
 use super::want::{self, Wanted, found, shown};
 
 /// A table with its place. What its keys get wrong goes to the desk.
@@ -110,8 +110,39 @@ impl<'n> Section<'n> {
 pub(super) fn unknown_key(at: At, key: &str, known: &[&str], what: &str, desk: &mut Desk) {
     let message = format!("unknown key `{}` in {what}", shown(key));
     let near = if desk.only_counts() { None } else { nearest(key, known) };
-    let hint = near.map(|near| format!("the nearest known key is `{near}`"));
-    desk.error(at, key, message, hint.unwrap_or_default());
+    let hint = near.map(|near| format!("the nearest known key is `{near}`")).unwrap_or_default();
+    if desk.unknown_keys == UnknownKeys::Refused {
+        return desk.error(at, key, message, hint);
+    }
+    if may_change_reading(key, near) {
+        let message = format!("{message}, which may change what is read");
+        return desk.error(at, key, message, hint);
+    }
+    desk.warn(at, key, message, "the key alone is left out");
+}
+
+/// Known keys that describe, and change no value.
+const DESCRIBES: [&str; 6] = ["unit", "description", "area", "label", "priority", "was"];
+
+/// What keys are called that say where a value stands, or how its bytes are read.
+const READS: [&str; 16] = [
+    "order", "endian", "swap", "offset", "base", "slave", "station", "address", "register",
+    "function", "type", "scale", "factor", "host", "port", "url",
+];
+
+/// Edits between a key and what was probably meant.
+const SLIP_EDITS: usize = 2;
+
+/// Tells whether a key that nobody knows may be meant to change what is read, or how: it is
+/// called so, or it is a slip of such a key.
+fn may_change_reading(key: &str, near: Option<&str>) -> bool {
+    let key = key.to_lowercase();
+    let is_slip = near.is_some_and(|near| {
+        !DESCRIBES.contains(&near)
+            && near.len() > SLIP_EDITS + 1
+            && strsim::damerau_levenshtein(&key, near) <= SLIP_EDITS
+    });
+    is_slip || READS.iter().any(|word| key.contains(word))
 }
 
 /// Finds the known word that takes the fewest edits, a swap of neighbours counting as one.
@@ -119,4 +150,25 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     // A key of a megabyte would cost a square of it.
     let start: String = word.chars().take(64).flat_map(char::to_lowercase).collect();
     known.iter().copied().min_by_key(|near| strsim::damerau_levenshtein(&start, near))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tag::KEYS;
+
+    #[test]
+    fn a_foreign_key_that_only_describes_goes_alone() {
+        for (key, want) in [
+            ("vendor", false),
+            ("comment", false),
+            ("labell", false),
+            ("unit_idd", true),
+            ("scan_msec", true),
+            ("byte_order", true),
+            ("Word_Swap", true),
+        ] {
+            assert_eq!(may_change_reading(key, nearest(key, &KEYS)), want, "{key}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ pub use secret::Secret;
 pub use setpoint::{Misfit, Setpoint, integer, wish, within};
 pub use stats::Stats;
 pub use tag::{AlarmSettings, DataType, Limits, Scalar, ScanClass, Tag, TagId, TagName, WordOrder};
-pub use text::{escape, is_hidden, sanitize};
+pub use text::{counted, escape, is_hidden, sanitize, with_article};
 pub use time::{TimeError, Timestamp};
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_ITEMS_MAX, Value};
 pub use window::Window;

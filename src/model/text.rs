@@ -50,6 +50,23 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// Counts in words: `1 tag`, `2 tags`.
+#[must_use]
+pub fn counted(count: usize, one: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{s}")
+}
+
+/// Gives the article of a name as it is spoken: an `mqtt` endpoint, a `modbus` endpoint.
+#[must_use]
+pub fn with_article(name: &str) -> String {
+    // Letters that are spelt out and begin with a vowel: em-see, ess-seven.
+    let is_spelt = name.starts_with("mc") || name.starts_with("mq") || name.starts_with("mt");
+    let is_spelt = is_spelt || name.starts_with("s7");
+    let article = if is_spelt || name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +118,12 @@ mod tests {
             let max = usize::try_from(vector["input"]["max_len"].as_u64().unwrap()).unwrap();
             assert_eq!(sanitize(text, max), vector["expect"].as_str().unwrap(), "{vector}");
         }
+    }
+
+    #[test]
+    fn counts_and_articles_are_those_of_speech() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "tag")), ["0 tags", "1 tag", "2 tags"]);
+        let names = ["opcua", "modbus", "s7", "mc", "mtconnect", "mqtt"].map(with_article);
+        assert_eq!(names, ["an opcua", "a modbus", "an s7", "an mc", "an mtconnect", "an mqtt"]);
     }
 }

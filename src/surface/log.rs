@@ -29,6 +29,8 @@ pub fn start(file: Option<&Path>) -> io::Result<()> {
         "opcua_server=off",
         "opcua_types=off",
         "tokio_modbus=warn",
+        // Its spans put the numbers of actors, which nobody else knows, before each line.
+        "ractor=warn",
     ] {
         if let Ok(directive) = quiet.parse() {
             filter = filter.add_directive(directive);

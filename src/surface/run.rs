@@ -14,6 +14,7 @@ use super::door::{self, Attendance, Attending};
 use super::notify::{notify_service_manager, watchdog_every};
 use super::state::{Claim, StateDir, StateError};
 use crate::actors::{Budgets, Collector, Deps, Plant, Pulse, ServeDoors, Setup, SetupError, Stay};
+use crate::config::{Problem, Severity};
 use crate::driver::Protocol;
 use crate::model::Secret;
 
@@ -56,6 +57,16 @@ pub enum RunError {
     System(#[from] std::io::Error),
 }
 
+impl RunError {
+    /// Says it on stderr, and gives what the shell gets: 3 where another collector owns the place.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        eprintln!("error: {self}");
+        let is_owned = matches!(self, Self::State(StateError::Owned { .. }));
+        ExitCode::from(if is_owned { 3 } else { 2 })
+    }
+}
+
 /// Runs a collector to its end on a runtime of its own, and reports on stderr.
 #[must_use]
 pub fn run(options: RunOptions) -> ExitCode {
@@ -70,11 +81,7 @@ pub fn run(options: RunOptions) -> ExitCode {
         });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            let is_owned = matches!(error, RunError::State(StateError::Owned { .. }));
-            ExitCode::from(if is_owned { 3 } else { 2 })
-        }
+        Err(error) => error.report(),
     }
 }
 
@@ -83,8 +90,17 @@ pub fn run(options: RunOptions) -> ExitCode {
 /// # Errors
 /// It could not start.
 pub async fn host(options: RunOptions) -> Result<(), RunError> {
+    let claim = options.state.claim()?;
+    host_in(claim, options).await
+}
+
+/// Runs a collector as [`host`] does, in a state directory that is claimed already.
+///
+/// # Errors
+/// It could not start.
+pub async fn host_in(claim: Claim, options: RunOptions) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let claim = Arc::new(options.state.claim()?);
+    let claim = Arc::new(claim);
     let attendance = Attendance::default();
     let setup = Setup {
         config: options.config,
@@ -97,6 +113,8 @@ pub async fn host(options: RunOptions) -> Result<(), RunError> {
     };
     let serve = |deps| serve_doors(deps, &claim, &attendance);
     let collector = Collector::start(setup, serve).await?;
+    let config = collector.deps().config.read().clone();
+    log_problems(&config.problems);
     let mut attending = attendance.watch();
     collector.open_doors()?;
     let opened = timeout(OPEN_MAX, attending.wait_for(|now| now.open)).await;
@@ -155,9 +173,22 @@ fn serve_doors(deps: Deps, claim: &Arc<Claim>, attendance: &Attendance) -> Serve
     })
 }
 
+/// Says in the log what is wrong with the configuration.
+fn log_problems(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+}
+
 async fn reload(deps: &Deps) {
     match deps.reload(Budgets::Kept).await {
-        Ok(reloaded) => tracing::info!(?reloaded, "the configuration was read again"),
+        Ok(reloaded) => {
+            tracing::info!("the configuration was read again: {}", reloaded.in_words());
+            log_problems(&reloaded.problems);
+        }
         Err(error) => tracing::error!("the configuration stays as it was: {error}"),
     }
 }

@@ -26,7 +26,8 @@ pub(super) struct ReloadOutput {
     changed: Vec<EndpointName>,
     /// Endpoints that noticed nothing.
     unchanged: Vec<EndpointName>,
-    /// What is wrong with the file; it runs on as it was before, or is left out.
+    /// What is wrong with the file, which runs on as it was before or is left out; and with the
+    /// policy, which freezes writes.
     problems: Vec<String>,
 }
 
@@ -72,6 +73,8 @@ impl Tool for Reload {
             unchanged: Vec::new(),
             problems: reloaded.problems.iter().map(ToString::to_string).collect(),
         };
+        let frozen = reloaded.policy_fault.map(|why| format!("writes are frozen by {why}"));
+        output.problems.extend(frozen);
         for change in reloaded.changes {
             match change {
                 Change::Added(name) => output.added.push(name),

@@ -76,6 +76,24 @@ async fn the_exit_codes_tell_usage_from_no_collector() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_named_with_a_command_that_works_when_copied() {
+    let (_device, collector) = plant_of_three().await;
+    let state = collector.state();
+    let find = format!("otctl --state {} tag find", state.display());
+    for words in [&["tail", "nothing/**"][..], &["tail", "nothing"], &["why", "nothing"]] {
+        let output = collector.otctl(words).await;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains("nothing") && said.contains(&find), "{words:?}: {said}");
+    }
+    let failed = collector.otctl(&["-o", "json", "why", "nothing"]).await;
+    let answer: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(answer["error"]["hint"], "search with tag_find", "scripts get it as it is");
+    let none = text(&collector.otctl(&["moc", "list"]).await.stdout);
+    assert!(none.contains("no tickets"), "{none}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_help_and_no_panic_leaves_a_trace() {
     let (_device, collector) = plant_of_three().await;
     let operator = collector.operator().await;

@@ -118,6 +118,11 @@ impl Device {
         self.state.lock().unwrap().dead.insert(unit);
     }
 
+    /// Lets a unit answer again.
+    pub(crate) fn revive_unit(&self, unit: u8) {
+        self.state.lock().unwrap().dead.remove(&unit);
+    }
+
     /// Gives the requests that came so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.lock().unwrap().requests.clone()

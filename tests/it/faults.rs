@@ -127,6 +127,19 @@ async fn a_dead_unit_and_a_bad_address_leave_their_neighbours_good() {
     for item in stats["items"].as_array().unwrap() {
         assert_eq!(item["good"], item["count"], "not one bad sample: {item}");
     }
+    eventually("the dead unit is tried again and again", async || {
+        let tried = device.requests().iter().filter(|request| request.unit == 2).count();
+        (tried > 3).then_some(())
+    })
+    .await;
+    device.revive_unit(2);
+    good_tags(&client, &["two"]).await;
+    let about = |text: &str| {
+        let log = collector.log();
+        log.lines().filter(|l| l.contains("unit=2") && l.contains(text)).count()
+    };
+    eventually("its end is logged", async || (about("INFO") > 0).then_some(())).await;
+    assert_eq!((about("WARN"), about("answers again")), (1, 1), "once an outage, and its end");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,7 +117,7 @@ async fn the_references_configuration_and_secrets_are_taken_over() {
 
     home.export(MASTER, "right");
     let said = home.ot(&["config", "import", old]).await.good();
-    for part in ["2 endpoints, 2 tags", "1 secrets", "modbuss", "rules.yaml", "config.toml"] {
+    for part in ["2 endpoints, 2 tags", "1 secret,", "modbuss", "rules.yaml", "config.toml"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(home.ot(&["secret", "list"]).await.good(), "qa\n");
@@ -133,6 +133,23 @@ async fn the_references_configuration_and_secrets_are_taken_over() {
     let again = home.ot(&["config", "import", old]).await;
     assert!(again.code == 2 && again.stderr.contains("already"), "{again:?}");
     assert_eq!(home.read("config.toml"), text, "nothing is overwritten unasked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_nobody_knows_is_left_out_alone_unless_it_may_change_what_is_read() {
+    let home = Home::new();
+    let old = "endpoints:\n  \
+        - {name: plc, protocol: modbus, host: h, vendor: acme, tags: [{ref: 100, comment: x}]}\n  \
+        - {name: odd, protocol: modbus, host: h, byte_order: big}\n";
+    let old = home.write("config.yaml", old);
+    let said = home.ot(&["config", "import", old.to_str().unwrap()]).await.good();
+    for part in ["1 endpoint, 1 tag", "`vendor`", "`comment`", "`byte_order`", "what is read"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let text = home.read("config.toml");
+    assert!(text.contains("\"plc\"") && !text.contains("odd"), "{text}");
+    let check = home.ot(&["config", "check"]).await;
+    assert_eq!(check.code, 0, "{check:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

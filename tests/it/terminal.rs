@@ -66,6 +66,22 @@ async fn a_modbus_device_is_set_up_at_a_terminal_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_master_password_is_told_where_it_is_typed() {
+    let mut home = Home::new();
+    home.write("config.toml", "");
+    home.export(MASTER, "correct horse");
+    home.answer(&["secret", "set", "line1"], "x\n").await.good();
+    home.export(MASTER, "");
+    let asks = |answer: &'static str| ("Master password", answer);
+    let again = typed(&home, &["config", "check"], &[asks("wrong"), asks("correct horse")]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.stdout.contains("does not open"), "{again:?}");
+    let wrong = [asks("wrong"), asks("wronger"), asks("wrongest")];
+    let never = typed(&home, &["run"], &wrong).await;
+    assert_eq!(never.code, 4, "{never:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_with_a_login_is_set_up_at_a_terminal_and_its_password_never_shown() {
     let (mut home, broker) = (Home::new(), Broker::start());
     let port = broker.password.to_string();

@@ -181,7 +181,7 @@ impl PollerState {
         self.has_progressed = true;
         self.retry.backoff.reset();
         self.retry.until = None;
-        self.units.remove(&unit);
+        self.told_over(unit);
         self.link.publish(|report| {
             report.enter(LinkState::Up);
             report.last_good = Some(clock::now());
@@ -189,11 +189,35 @@ impl PollerState {
         });
     }
 
+    /// Ends the outages that data has put an end to, and says so in the log.
+    fn told_over(&mut self, unit: UnitId) {
+        let endpoint = self.link.name();
+        if std::mem::take(&mut self.is_link_told) {
+            tracing::info!(%endpoint, "the device answers again");
+        }
+        if self.units.remove(&unit).is_some() {
+            tracing::info!(%endpoint, unit = unit.0, "the unit answers again");
+        }
+    }
+
+    /// Says in the log that something failed: once an outage, not at each attempt.
+    fn tell(&mut self, unit: UnitId, error: &DriverError) {
+        let is_told = match (error.reaction(), error.unit) {
+            (Reaction::FailTag, _) => false,
+            (Reaction::FailUnit, _) => self.units.contains_key(&unit),
+            (Reaction::DropSession, Some(unit)) => self.units.contains_key(&unit),
+            (Reaction::DropSession, None) => std::mem::replace(&mut self.is_link_told, true),
+        };
+        let endpoint = self.link.name();
+        match is_told {
+            true => tracing::debug!(%endpoint, unit = unit.0, "{error}"),
+            false => tracing::warn!(%endpoint, unit = unit.0, "{error}"),
+        }
+    }
+
     /// Does what a failure asks for.
     pub(crate) async fn fail(&mut self, unit: UnitId, error: DriverError) {
-        tracing::warn!(
-            endpoint = %self.link.name(), unit = unit.0, kind = ?error.kind, "{error}"
-        );
+        self.tell(unit, &error);
         match error.reaction() {
             Reaction::FailTag => self.note_fault(error),
             Reaction::FailUnit => self.rest_unit(unit, error),

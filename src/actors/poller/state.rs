@@ -60,6 +60,8 @@ pub(crate) struct PollerState {
     /// Data came in since the session was opened.
     pub(crate) has_progressed: bool,
     pub(crate) retry: Rest,
+    /// The log says that the connection is lost, and not yet that it is back.
+    pub(crate) is_link_told: bool,
     pub(crate) units: HashMap<UnitId, Rest>,
     /// When a unit that failed was tried last, and how long that took.
     pub(crate) probed: Option<Probe>,
@@ -91,6 +93,7 @@ impl PollerState {
             session: 0,
             has_progressed: false,
             retry: Rest::default(),
+            is_link_told: false,
             units: HashMap::new(),
             probed: None,
             resting_asks: HashMap::new(),

@@ -30,6 +30,14 @@ pub enum DeskError {
     /// A rule forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It needs an approver's signature, and what was given is none.
+    #[error("{refusal}")]
+    Unsigned {
+        /// The rule, and why.
+        refusal: Refusal,
+        /// Who could sign it.
+        approvers: Vec<String>,
+    },
     /// A breaker or a limit has tripped.
     #[error(transparent)]
     Tripped(#[from] Tripped),

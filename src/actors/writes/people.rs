@@ -125,7 +125,8 @@ impl Deps {
             Ok(name) => Ok(Some(name)),
             Err(refusal) => {
                 self.denied(by, None, &refusal).await;
-                Err(refusal.into())
+                let approvers = self.approvers().into_iter().map(|a| a.id).collect();
+                Err(DeskError::Unsigned { refusal, approvers })
             }
         }
     }

@@ -99,11 +99,11 @@ pub(super) fn turn(
             is_known && verify(&by.key, &found.signed, &by.signature)
         });
         if !signed {
-            return Err(fault(
+            return Err(fault(format!(
                 "a new policy needs the signature of an approver of the one in force: \
-                 otctl policy sign"
-                    .to_owned(),
-            ));
+                 otctl policy sign {}, then otctl collector reload",
+                path.display()
+            )));
         }
     }
     let accepted = Accepted::of(&policy);

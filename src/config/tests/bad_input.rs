@@ -62,7 +62,7 @@ fn columns_count_characters_within_one_line_too() {
     let config =
         toml("endpoints=[{name='\u{fc}\u{6f22}', prot=1, protocol='modbus', host=5, port='x'}]");
     let places: Vec<u32> = config.problems.iter().map(|problem| problem.column).collect();
-    assert_eq!(places, [64, 24]);
+    assert_eq!(places, [24, 64]);
 }
 
 #[test]

@@ -81,6 +81,22 @@ fn one_bad_endpoint_is_reported_at_its_line_and_left_out() {
 }
 
 #[test]
+fn mistakes_stand_in_the_order_of_the_file_those_of_tags_of_a_bad_endpoint_too() {
+    let config = toml(
+        "[[endpoints]]\nname='a'\nprotocol='modbus'\nhost='h'\n\
+         [[endpoints.tags]]\nname='x'\nref='holding:1'\nscan_ms=1\n\
+         [endpoints.budget]\nburst='many'\n\
+         [[endpoints]]\nname='b'\nprotocol='modbus'\nhost='h'\n\
+         [[endpoints.tags]]\nname='x'\nref='holding:1'\n",
+    );
+    let lines: Vec<u32> = config.problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [8, 10], "{:#?}", config.problems);
+    // The name of a tag that is left out with its endpoint is free.
+    assert_eq!(config.endpoints[0].tags[0].name.as_ref(), "x");
+    assert_eq!(config.left_out, [LeftOut::Endpoint(Some("a".into()))]);
+}
+
+#[test]
 fn what_the_protocol_misses_is_reported_at_the_endpoint() {
     let problem = beside_a_good_one("[[endpoints]]\nname='bad'\nprotocol='modbus'");
     assert_eq!(problem, "1:1 Error host: `host`: is missing; ");

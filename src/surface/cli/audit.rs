@@ -14,10 +14,16 @@ pub(super) fn page(answer: &Value, output: Output, look: Look, reader: &Reader) 
     }
     let mut shown = answer.clone();
     let records = shown.get_mut("records")?.as_array_mut()?;
+    // A record that still counts began before some that have their number already.
+    records.sort_by_key(instant);
     for record in records.iter_mut() {
         *record = row(record);
     }
     Some(render(&shown, output, look, reader))
+}
+
+fn instant(record: &Value) -> Option<jiff::Timestamp> {
+    record.get("at").and_then(Value::as_str).and_then(|at| at.parse().ok())
 }
 
 /// Says what a record says, in the order in which it is looked for.
@@ -35,7 +41,8 @@ fn row(record: &Value) -> Value {
     let count = record.get("count").filter(|count| **count != json!(1)).cloned();
     let mut row = Map::new();
     let mut put = |name: &str, value: Value| drop(row.insert(name.to_owned(), value));
-    put("seq", field("seq"));
+    let seq = if field("seq").is_null() { json!("counting") } else { field("seq") };
+    put("seq", seq);
     put("at", field("at"));
     put("what", json!(what));
     put("by", json!(who.unwrap_or_default()));
@@ -102,6 +109,18 @@ mod tests {
         assert!(approved.contains("ticket_approved") && approved.contains("MOC-1"), "{shown}");
         assert!(shown.contains("state approved") && shown.contains("\"since\":\"-1h\""), "{shown}");
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
+    }
+
+    #[test]
+    fn the_newest_record_is_the_last_and_one_that_counts_says_so() {
+        let answer = json!({"records": [
+            {"seq": 8, "at": "2026-06-30T12:00:01Z", "what": "tool_call", "tool": "newer"},
+            {"seq": null, "at": "2026-06-30T12:00:00Z", "what": "tool_call", "tool": "older"},
+        ]});
+        let shown = page(&answer, Output::Table, Look::PLAIN, &Reader::here()).unwrap();
+        let at = |word: &str| shown.find(word).unwrap();
+        assert!(at("older") < at("newer"), "{shown}");
+        assert!(shown.lines().any(|l| l.contains("counting") && l.contains("older")), "{shown}");
     }
 
     #[test]

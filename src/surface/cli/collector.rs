@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::doctor::{self, Doctor};
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::import::{self, Import};
 use super::init::{self, Init};
+use super::names::begins_command;
 use super::secret::{self, SecretWhat, Where};
 use super::talk::Talk;
+use super::wording::{Wording, quoted};
 use crate::actors::Plant;
 use crate::config::{self, Severity, Sources};
 use crate::driver::Protocol;
@@ -21,10 +23,9 @@ use crate::surface::bridge::{BridgeError, BridgeOptions, Starting, pump};
 use crate::surface::log;
 use crate::surface::mcp::Toolset;
 use crate::surface::nearest::nearest;
-use crate::surface::render::{Look, Reader, table};
+use crate::surface::render::{Look, Reader, markdown, table};
 use crate::surface::run::{self, RunOptions};
 use crate::surface::state::StateDir;
-use crate::tools::TOOLS;
 
 /// A tap into a plant's control systems, for agents and plant engineers.
 #[derive(Debug, Parser)]
@@ -88,7 +89,7 @@ enum What {
     /// Keeps passwords of endpoints, sealed under a master password.
     #[command(subcommand)]
     Secret(SecretWhat),
-    /// Lists the protocols, or shows the page of one.
+    /// Lists the protocols, or shows the page of one; as Markdown where it goes into a pipe.
     Protocols {
         /// Its name.
         name: Option<String>,
@@ -142,28 +143,33 @@ pub fn main(build: Build) -> ExitCode {
         What::Config(ConfigWhat::Check { config, state }) => {
             check(build, config.as_deref(), state.as_deref())
         }
-        What::Config(ConfigWhat::Import(what)) => ended(import::run(build.protocols, &what)),
-        What::Init(what) => ended(init::run(build.protocols, &what)),
+        What::Config(ConfigWhat::Import(what)) => {
+            ended(import::run(build.protocols, &what), &what.at.wording())
+        }
+        What::Init(what) => ended(init::run(build.protocols, &what), &what.at.wording()),
         What::Doctor(what) => match doctor::run(build.protocols, &what) {
             Ok(code) => code,
-            Err(failure) => ended(Err(failure)),
+            Err(failure) => ended(Err(failure), &what.at.wording()),
         },
-        What::Secret(what) => ended(secret::run(what)),
+        What::Secret(what) => {
+            let wording = what.at().wording();
+            ended(secret::run(what, &wording), &wording)
+        }
         What::Protocols { name } => protocols(build.protocols, name.as_deref()),
         What::Other(words) => failed(2, &elsewhere(&words)),
     }
 }
 
 fn failed(code: u8, message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    say("error", message);
     ExitCode::from(code)
 }
 
-fn ended(done: Result<(), Failure>) -> ExitCode {
+fn ended(done: Result<(), Failure>, wording: &Wording) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.report();
+            failure.report(wording);
             failure.exit.into()
         }
     }
@@ -186,7 +192,7 @@ fn run(
     };
     let master = match Talk::on_stdio(at.master_fd).master_where_needed(state.path()) {
         Ok(master) => master,
-        Err(failure) => return ended(Err(failure)),
+        Err(failure) => return ended(Err(failure), &at.wording()),
     };
     if let Err(error) = log::start(log) {
         return failed(2, &format!("the log can't be written: {error}"));
@@ -234,10 +240,11 @@ fn mcp(config: Option<&Path>, state: Option<&Path>, attach: bool, toolset: Tools
 
 fn check(build: Build, config: Option<&Path>, state: Option<&Path>) -> ExitCode {
     let path = config::find(config, &environment);
+    let wording = Wording::new(state);
     let state = StateDir::find(state).unwrap_or_else(|_| StateDir::at("."));
     let master = match Talk::on_stdio(None).master_where_needed(state.path()) {
         Ok(master) => master,
-        Err(failure) => return ended(Err(failure)),
+        Err(failure) => return ended(Err(failure), &wording),
     };
     let sources = Sources {
         protocols: build.protocols,
@@ -248,7 +255,7 @@ fn check(build: Build, config: Option<&Path>, state: Option<&Path>) -> ExitCode 
     let loaded = match config::load(path.as_deref(), sources) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+            problems.iter().for_each(|problem| say("error", &wording.text(&problem.to_string())));
             return ExitCode::from(1);
         }
     };
@@ -257,7 +264,7 @@ fn check(build: Build, config: Option<&Path>, state: Option<&Path>) -> ExitCode 
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        eprintln!("{word}: {problem}");
+        say(word, &wording.text(&problem.to_string()));
     }
     let plan: Vec<Value> = config::check(&loaded, build.protocols)
         .into_iter()
@@ -291,7 +298,12 @@ fn protocols(protocols: &[Protocol], name: Option<&str>) -> ExitCode {
     };
     match protocols.iter().find(|protocol| protocol.name == name) {
         Some(protocol) => {
-            println!("{}\n\n{}", protocol.readme.trim_end(), protocol.sample.trim_end());
+            let (readme, sample) = (protocol.readme.trim_end(), protocol.sample.trim_end());
+            match Look::of_stdout() {
+                // A pipe gets the page as it is written.
+                Look { columns: None, .. } => println!("{readme}\n\n{sample}"),
+                look => print!("{}\nA SAMPLE\n{sample}\n", markdown(readme, look)),
+            }
             ExitCode::SUCCESS
         }
         None => {
@@ -306,14 +318,7 @@ fn protocols(protocols: &[Protocol], name: Option<&str>) -> ExitCode {
 /// Says where a command stands that is not ours: the tools are `otctl`'s.
 fn elsewhere(words: &[String]) -> String {
     let noun = words.first().map(String::as_str).unwrap_or_default();
-    let is_noun = |noun: &str| {
-        ["status", "tail", "call", "discover"].contains(&noun)
-            || TOOLS.iter().any(|tool| {
-                tool.name.split_once('_').is_some_and(|(own, _)| own == noun)
-                    || tool.command.is_some_and(|[other, _]| other == noun)
-            })
-    };
-    if is_noun(noun) {
+    if begins_command(noun) {
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         return format!("tools are asked with otctl: otctl {}", words.join(" "));
     }
@@ -321,15 +326,6 @@ fn elsewhere(words: &[String]) -> String {
     let near = nearest(noun, ours.into_iter());
     let near = near.first().map_or(String::new(), |name| format!("; did you mean {name}?"));
     format!("no command {noun:?}{near} (see ot-aiops --help)")
-}
-
-/// Quotes a word so that a shell takes it as one.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use tokio::runtime::Builder;
 
+use super::wording::quoted;
 use crate::actors::Plant;
 use crate::demo::{self, DemoPlant, Fault};
 use crate::protocols::PROTOCOLS;
 use crate::surface::log;
-use crate::surface::run::{self, RunOptions};
+use crate::surface::run::{self, RunError, RunOptions};
 use crate::surface::state::StateDir;
 
 /// The same line every time, so that what one user sees another can see too.
@@ -74,9 +75,13 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // Before anything of a demo that runs here already is written over.
+    let claim = match state.claim() {
+        Ok(claim) => claim,
+        Err(error) => return RunError::from(error).report(),
+    };
     let ended = runtime.block_on(async {
         let pki = state.path().join("plant");
-        state.prepare().map_err(|error| error.to_string())?;
         let plant = demo::start(faults, SEED, &pki).await.map_err(|error| error.to_string())?;
         let config = state.path().join("config.toml");
         std::fs::write(&config, plant.config_toml())
@@ -92,7 +97,7 @@ fn host(state: StateDir, faults: &[&'static Fault]) -> ExitCode {
             protocols: PROTOCOLS,
             master: None,
         };
-        let ended = run::host(options).await.map_err(|error| error.to_string());
+        let ended = run::host_in(claim, options).await.map_err(|error| error.to_string());
         plant.stop().await;
         ended
     });
@@ -114,7 +119,7 @@ fn write_policy(path: &Path) -> std::io::Result<()> {
 
 /// Prints what to do next, as it can be pasted into another terminal.
 fn print_commands(plant: &DemoPlant, state: &Path) {
-    let otctl = format!("{} --state {}", otctl(), state.display());
+    let otctl = format!("{} --state {}", otctl(), quoted(&state.display().to_string()));
     eprintln!("a simulated bottling line runs; its servers, for clients of your own too:");
     for (name, place) in plant.servers() {
         eprintln!("  {name:<12} {place}");
@@ -135,13 +140,18 @@ fn print_commands(plant: &DemoPlant, state: &Path) {
         eprintln!("  {otctl} {words}");
     }
     eprintln!("a write, from request to audit:");
-    for words in [
+    let steps = [
         "approver new me",
+        "approver enrol me PUBLIC_KEY",
         "moc request demo/line1/filler/speed_setpoint 560 --reason 'try it'",
         "moc approve MOC-1",
         "audit verify",
-    ] {
-        eprintln!("  {otctl} {words}");
+    ];
+    for words in steps {
+        // What the step before prints is no line to paste from here.
+        let is_printed = words.ends_with("PUBLIC_KEY");
+        let before = if is_printed { "# the line that this prints: " } else { "" };
+        eprintln!("  {before}{otctl} {words}");
     }
 }
 

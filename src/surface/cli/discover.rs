@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::client::Session;
 use super::exit::{Exit, Failure};
+use super::wording::Wording;
+use crate::model::counted;
 use crate::surface::text::escaped;
 
 /// The tool that walks.
@@ -73,6 +75,7 @@ pub(super) async fn discover(
     session: &Session,
     what: &Discovery,
     within: Duration,
+    wording: &Wording,
 ) -> Result<Value, Failure> {
     if let Some(path) = what.csv.as_deref().filter(|path| !what.force && path.exists()) {
         return Err(Failure::new(Exit::Usage, format!("{} is there already", path.display()))
@@ -100,7 +103,8 @@ pub(super) async fn discover(
         map.shift_remove("cursor");
     }
     if let Some(path) = &what.csv {
-        write(path, &answer, what.force)?;
+        let reload = wording.text("otctl collector reload");
+        write(path, &answer, what.force, &reload)?;
     }
     Ok(answer)
 }
@@ -117,7 +121,7 @@ fn join(answer: &mut Value, mut page: Value) {
 }
 
 /// Writes the tags in the columns that the configuration reads.
-fn write(path: &Path, answer: &Value, force: bool) -> Result<(), Failure> {
+fn write(path: &Path, answer: &Value, force: bool, reload: &str) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::new(Exit::Usage, format!("{} can't be written: {error}", path.display()))
     };
@@ -128,9 +132,9 @@ fn write(path: &Path, answer: &Value, force: bool) -> Result<(), Failure> {
     file.write_all(&table(tags)?).and_then(|()| file.sync_all()).map_err(failed)?;
     let name = answer.get("endpoint").and_then(Value::as_str).unwrap_or_default();
     eprintln!(
-        "wrote {} tags to {}; take out what you don't need, then set tags_csv = {:?} at endpoint \
-         {} and run otctl collector reload",
-        tags.len(),
+        "wrote {} to {}; take out what you don't need, then set tags_csv = {:?} at endpoint \
+         {} and run {reload}",
+        counted(tags.len(), "tag"),
         path.display(),
         path.display().to_string(),
         escaped(name),
@@ -168,8 +172,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tags.csv");
         let answer = json!({"endpoint": "e", "tags": []});
-        write(&path, &answer, false).unwrap();
-        assert!(write(&path, &answer, false).is_err());
-        write(&path, &answer, true).unwrap();
+        write(&path, &answer, false, "").unwrap();
+        assert!(write(&path, &answer, false, "").is_err());
+        write(&path, &answer, true, "").unwrap();
     }
 }

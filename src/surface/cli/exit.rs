@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::wording::Wording;
+use crate::surface::render::{Look, wrapped};
 use crate::surface::text::escaped;
 use crate::tools::Code;
 
@@ -76,11 +78,18 @@ impl Failure {
     }
 
     /// Writes it on stderr.
-    pub(super) fn report(&self) {
-        eprintln!("error: {}", escaped(&self.message));
+    pub(super) fn report(&self, wording: &Wording) {
+        say("error", &wording.text(&self.message));
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {}", escaped(hint));
+            say("hint", &wording.text(hint));
         }
+    }
+}
+
+/// Writes what is wrong, or what to do, on stderr, as wide as the terminal is.
+pub(super) fn say(what: &str, text: &str) {
+    for line in text.lines() {
+        eprintln!("{}", wrapped(&format!("{what}: {}", escaped(line)), Look::of_stderr(), 4));
     }
 }
 

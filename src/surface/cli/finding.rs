@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::client::Session;
 use super::exit::{Exit, Failure};
 use super::plot;
-use crate::surface::render::{Look, Output, Reader, cell, csv_record, render};
+use crate::surface::render::{Look, Output, Reader, cell, csv_record, render, wrapped};
 use crate::tools::TOOLS;
 
 /// The tool that lists.
@@ -60,6 +60,11 @@ pub(super) async fn watch(
         writeln!(io::stdout(), "{}", COLUMNS.join(",")).map_err(closed)?;
     }
     let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    // Only what is read by people is broken into lines.
+    let look = match output {
+        Output::Table => Look::of_stdout(),
+        _ => Look::PLAIN,
+    };
     loop {
         let now = all(session, arguments).await?;
         let opened = now.iter().filter(|(id, _)| !known.contains_key(*id));
@@ -78,7 +83,8 @@ pub(super) async fn watch(
             if let (Some(state), Some(fields)) = (state, finding.as_object_mut()) {
                 fields.insert("state".into(), json!(state));
             }
-            writeln!(out, "{}", line(&finding, output, &reader)).map_err(closed)?;
+            let line = wrapped(&line(&finding, output, &reader), look, 4);
+            writeln!(out, "{line}").map_err(closed)?;
         }
         out.flush().map_err(closed)?;
         drop(out);

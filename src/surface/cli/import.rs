@@ -11,7 +11,7 @@ use super::talk::{Master, Talk};
 use crate::config::secret::{STORE_FILE, SecretError, SecretStore, edit, open_reference};
 use crate::config::{self, Config, Problem, Sources};
 use crate::driver::Protocol;
-use crate::model::Secret;
+use crate::model::{Secret, counted};
 use crate::surface::state::StateDir;
 use crate::surface::text::escaped;
 
@@ -38,7 +38,7 @@ pub(super) struct Import {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
 }
 
 /// Imports.
@@ -49,7 +49,7 @@ pub(super) fn run(protocols: &'static [Protocol], what: &Import) -> Result<(), F
     let target = what.config.clone().or_else(|| config::find_home(&env));
     let target = target.ok_or_else(|| usage("no home directory; give --config FILE".into()))?;
     let mut talk = Talk::on_stdio(what.at.master_fd);
-    let old = load(protocols, &what.file)?;
+    let old = config::load_foreign(&what.file, sources(protocols)).map_err(unreadable)?;
     may_write(&target, what.force, &mut talk)?;
     let store = what.secrets.clone().unwrap_or_else(|| what.file.with_file_name(STORE_FILE));
     let secrets =
@@ -69,15 +69,17 @@ pub(super) fn run(protocols: &'static [Protocol], what: &Import) -> Result<(), F
     Ok(())
 }
 
-/// Reads a configuration, without any password: those come from the store beside it.
-fn load(protocols: &'static [Protocol], file: &Path) -> Result<Config, Failure> {
+/// Gives what a configuration is read with: without any password, those come from the store
+/// beside it.
+fn sources(protocols: &'static [Protocol]) -> Sources<'static> {
     // No store stands in a directory that can't be.
     let nowhere = Path::new("/dev/null");
-    let sources = Sources { protocols, env: &|_| None, state_dir: nowhere, master: None };
-    config::load(Some(file), sources).map_err(|problems| {
-        let text: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        Failure::new(Exit::Usage, text.join("\n")).hint("nothing was written")
-    })
+    Sources { protocols, env: &|_| None, state_dir: nowhere, master: None }
+}
+
+fn unreadable(problems: Vec<Problem>) -> Failure {
+    let text: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    Failure::new(Exit::Usage, text.join("\n")).hint("nothing was written")
 }
 
 fn may_write(target: &Path, force: bool, talk: &mut Talk) -> Result<(), Failure> {
@@ -99,7 +101,7 @@ fn head(file: &Path, old: &Config) -> String {
 
 /// Holds what was written against what was read: an endpoint or tag that differs stops it all.
 fn same_plant(protocols: &'static [Protocol], old: &Config, written: &Path) -> Result<(), Failure> {
-    let new = load(protocols, written)?;
+    let new = config::load(Some(written), sources(protocols)).map_err(unreadable)?;
     if new.endpoints == old.endpoints && new.disabled == old.disabled {
         return Ok(());
     }
@@ -154,11 +156,13 @@ fn take_secrets(
 fn report(target: &Path, state: &StateDir, old: &Config, secrets: &[(String, bool)]) {
     let specs = || old.endpoints.iter().chain(&old.disabled);
     let tags: usize = specs().map(|spec| spec.tags.len()).sum();
-    println!("wrote {}: {} endpoints, {tags} tags", target.display(), specs().count());
+    let endpoints = counted(specs().count(), "endpoint");
+    println!("wrote {}: {endpoints}, {}", target.display(), counted(tags, "tag"));
     let taken = secrets.iter().filter(|(_, taken)| *taken).count();
     if taken > 0 {
         let path = SecretStore::path(state.path());
-        println!("wrote {}: {taken} secrets, under the same master password", path.display());
+        let taken = counted(taken, "secret");
+        println!("wrote {}: {taken}, under the same master password", path.display());
     }
     for (name, _) in secrets.iter().filter(|(_, taken)| !taken) {
         println!("left the secret {} as it was; --force overwrites it", escaped(name));

@@ -27,6 +27,7 @@ mod screen;
 mod secret;
 mod tail;
 mod talk;
+mod wording;
 
 /// The version, and whether this build holds any encoder of a write.
 #[cfg(feature = "writes")]

@@ -1,6 +1,6 @@
 //! The names of tools as commands.
 
-use crate::tools::ToolDef;
+use crate::tools::{TOOLS, ToolDef};
 
 /// Whether help shows a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,4 +28,24 @@ pub(super) fn names_of(tool: &'static ToolDef) -> Vec<Name> {
         ],
         _ => vec![Name { noun: own.0, verb: own.1, shown: Shown::Yes, tool }],
     }
+}
+
+/// Short forms that help shows first, by the tools they call.
+const SHORT: [(&str, &str); 3] =
+    [("plant_overview", "status"), ("tag_watch", "tail"), ("tag_why", "why")];
+
+/// Gives what is typed behind `otctl` for a tool.
+pub(super) fn command_of(tool: &str) -> Option<String> {
+    if let Some((_, short)) = SHORT.iter().find(|(name, _)| *name == tool) {
+        return Some((*short).to_owned());
+    }
+    let tool = TOOLS.iter().find(|known| known.name == tool)?;
+    names_of(tool).first().map(|name| format!("{} {}", name.noun, name.verb))
+}
+
+/// Tells whether a word can be the first of a command of `otctl`.
+pub(super) fn begins_command(word: &str) -> bool {
+    ["call", "discover", "plot"].contains(&word)
+        || SHORT.iter().any(|(_, short)| *short == word)
+        || TOOLS.iter().flat_map(names_of).any(|name| name.noun == word)
 }

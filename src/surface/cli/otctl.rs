@@ -17,6 +17,7 @@ use super::people::{self, Task};
 use super::refused::refused;
 use super::replay;
 use super::tail::tail;
+use super::wording::Wording;
 use super::{audit, finding, nouns, plot};
 use crate::surface::nearest::nearest;
 use crate::surface::render::{Look, Output, Reader, render};
@@ -38,14 +39,15 @@ pub fn main() -> ExitCode {
         }
     };
     let output = *matches.get_one::<Output>("ot-output").unwrap_or(&Output::Table);
-    match run(&matches, output) {
+    let wording = Wording::new(matches.get_one::<PathBuf>("ot-state").map(PathBuf::as_path));
+    match run(&matches, output, &wording) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if let (Some(answer), Output::Json | Output::Jsonl) = (&failure.answer, output) {
                 println!("{answer}");
             }
             if failure.exit != Exit::Fine {
-                failure.report();
+                failure.report(&wording);
             }
             failure.exit.into()
         }
@@ -127,7 +129,7 @@ pub(super) fn command(tools: &'static [ToolDef]) -> Command {
     root
 }
 
-fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
+fn run(matches: &ArgMatches, output: Output, wording: &Wording) -> Result<Exit, Failure> {
     let asked = asked(TOOLS, matches)?;
     if let Asked::Replay(question) = &asked {
         let report = render(&replay::run(question)?, output, Look::of_stdout(), &Reader::here());
@@ -148,7 +150,7 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let shape = asked.shape();
     let done = runtime.block_on(async {
         tokio::select! {
-            done = answered(&state, asked, output) => done,
+            done = answered(&state, asked, output, wording) => done,
             _ = tokio::signal::ctrl_c() => match is_endless {
                 true => Ok(None),
                 false => Err(interrupted()),
@@ -160,7 +162,7 @@ fn run(matches: &ArgMatches, output: Output) -> Result<Exit, Failure> {
     let Some(answer) = done? else { return Ok(Exit::Fine) };
     let bytes = match wants_der {
         true => certificate::der(&answer)?,
-        false => written(&answer, shape, output).into_bytes(),
+        false => written(&answer, shape, output, wording).into_bytes(),
     };
     write(&bytes)?;
     let words = matches.get_many::<String>("ot-fail-on").into_iter().flatten();
@@ -176,8 +178,16 @@ enum Shape {
     Audit,
 }
 
-fn written(answer: &Value, shape: Shape, output: Output) -> String {
+fn written(answer: &Value, shape: Shape, output: Output, wording: &Wording) -> String {
     let (look, reader) = (Look::of_stdout(), Reader::here());
+    let worded;
+    let answer = match output {
+        Output::Table | Output::Wide => {
+            worded = wording.answer(answer);
+            &worded
+        }
+        Output::Json | Output::Jsonl | Output::Csv => answer,
+    };
     let page = match shape {
         Shape::Table => None,
         Shape::Plot => plot::page(answer, output, look, &reader),
@@ -258,6 +268,7 @@ async fn answered(
     state: &StateDir,
     asked: Asked,
     output: Output,
+    wording: &Wording,
 ) -> Result<Option<Value>, Failure> {
     match asked {
         Asked::Call { name, audience, within, arguments } => {
@@ -292,7 +303,7 @@ async fn answered(
         Asked::Task(task) => people::run(state, task, output).await,
         Asked::Discover { what, within } => {
             let session = Session::open(state, Audience::OperatorsOnly).await?;
-            discover(&session, &what, within + SPARE).await.map(Some)
+            discover(&session, &what, within + SPARE, wording).await.map(Some)
         }
         Asked::Trust { fingerprint } => {
             let hint = "compare the fingerprint at the server, then give --confirm LAST8";

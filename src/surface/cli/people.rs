@@ -383,8 +383,12 @@ async fn watch(state: &StateDir, output: Output) -> Result<(), Failure> {
             let field = |row: &Value, name: &str| row.get(name).cloned().unwrap_or_default();
             rows.iter().map(|row| (field(row, "moc_id"), field(row, "state"))).collect()
         };
-        if ids(&list) != ids(&before) {
-            print!("{}", render(&list, output, Look::of_stdout(), &Reader::here()));
+        if before.is_null() || ids(&list) != ids(&before) {
+            let is_none = ids(&list).is_empty() && output == Output::Table;
+            match is_none {
+                true => println!("no open tickets"),
+                false => print!("{}", render(&list, output, Look::of_stdout(), &Reader::here())),
+            }
             before = list;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -9,6 +9,7 @@ use super::exit::{Exit, Failure};
 use super::keyfile;
 use crate::gate::verify;
 use crate::govern::{Policy, file};
+use crate::model::counted;
 
 /// A policy is some kilobytes.
 const POLICY_BYTES_MAX: u64 = 1 << 20;
@@ -68,11 +69,11 @@ pub(super) async fn sign(path: &Path, key: Option<&PathBuf>) -> Result<Value, Fa
     let text = keyfile::read(path, POLICY_BYTES_MAX)?;
     let policy = Policy::parse(&text).map_err(fault)?;
     let question = format!(
-        "{}\n  epoch {}, {} rules, {} approvers\nType the epoch to sign it, or nothing: ",
+        "{}\n  epoch {}, {}, {}\nType the epoch to sign it, or nothing: ",
         path.display(),
         policy.epoch,
-        policy.rules.len(),
-        policy.approvers.len()
+        counted(policy.rules.len(), "rule"),
+        counted(policy.approvers.len(), "approver")
     );
     let asked = tokio::task::spawn_blocking(move || terminal.ask(&question)).await;
     let typed = asked.map_err(|error| Failure::new(Exit::Usage, error.to_string()))??;

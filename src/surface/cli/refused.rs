@@ -6,6 +6,7 @@ use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::{Exit, Failure};
+use super::wording::Wording;
 
 /// Answers what clap refuses, or help where that was asked for.
 pub(super) fn refused(error: &Error) -> ExitCode {
@@ -16,7 +17,7 @@ pub(super) fn refused(error: &Error) -> ExitCode {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     if !is_help {
-        failure(error).report();
+        failure(error).report(&Wording::new(None));
         return Exit::Usage.into();
     }
     match error.print() {

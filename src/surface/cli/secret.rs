@@ -6,7 +6,9 @@ use clap::{Args, Subcommand};
 
 use super::exit::{Exit, Failure};
 use super::talk::{Master, Talk};
+use super::wording::Wording;
 use crate::config::secret::{SecretStore, edit};
+use crate::model::counted;
 use crate::surface::state::StateDir;
 use crate::surface::text::escaped;
 
@@ -19,6 +21,13 @@ pub(super) struct Where {
     /// Reads the master password from this file descriptor.
     #[arg(long, value_name = "N")]
     pub(super) master_fd: Option<u32>,
+}
+
+impl Where {
+    /// Writes commands for the state directory that was named.
+    pub(super) fn wording(&self) -> Wording {
+        Wording::new(self.state.as_deref())
+    }
 }
 
 /// What to do with the store.
@@ -51,17 +60,33 @@ pub(super) enum SecretWhat {
     },
 }
 
+impl SecretWhat {
+    /// Gives where the store is.
+    pub(super) fn at(&self) -> &Where {
+        match self {
+            Self::Set { at, .. }
+            | Self::List { at }
+            | Self::Rm { at, .. }
+            | Self::Rotate { at } => at,
+        }
+    }
+}
+
+/// What makes a collector read its secrets again.
+const RELOAD: &str = "otctl collector reload";
+
 /// Does it.
-pub(super) fn run(what: SecretWhat) -> Result<(), Failure> {
+pub(super) fn run(what: SecretWhat, wording: &Wording) -> Result<(), Failure> {
+    let reload = wording.text(RELOAD);
     match what {
-        SecretWhat::Set { name, at } => set(&at, &name),
+        SecretWhat::Set { name, at } => set(&at, &name, &reload),
         SecretWhat::List { at } => list(&at),
         SecretWhat::Rm { name, at } => {
             let (state, mut talk) = open(&at)?;
             existing(state.path())?;
             let master = talk.master(Master::Known)?;
             edit(state.path(), &master, |store| store.remove(&name))?;
-            println!("removed {}; otctl collector reload makes a collector notice", escaped(&name));
+            println!("removed {}; {reload} makes a collector notice", escaped(&name));
             Ok(())
         }
         SecretWhat::Rotate { at } => {
@@ -73,8 +98,8 @@ pub(super) fn run(what: SecretWhat) -> Result<(), Failure> {
             let new = talk.new_master()?;
             edit(state.path(), &master, |store| store.rotate(&new))?;
             println!(
-                "{} secrets are under the new master password; start the collector with it",
-                store.names().count()
+                "under the new master password: {}; start the collector with it",
+                counted(store.names().count(), "secret")
             );
             Ok(())
         }
@@ -95,7 +120,7 @@ fn existing(state_dir: &Path) -> Result<SecretStore, Failure> {
     })
 }
 
-fn set(at: &Where, name: &str) -> Result<(), Failure> {
+fn set(at: &Where, name: &str, reload: &str) -> Result<(), Failure> {
     let (state, mut talk) = open(at)?;
     state.prepare().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let found = SecretStore::find(state.path())?;
@@ -109,7 +134,7 @@ fn set(at: &Where, name: &str) -> Result<(), Failure> {
     edit(state.path(), &master, |store| store.set(name, value))?;
     println!(
         "set {} in {}\nan endpoint of that name uses it by itself, another one with \
-         password = \"secret:{}\"; otctl collector reload makes a collector notice",
+         password = \"secret:{}\"; {reload} makes a collector notice",
         escaped(name),
         SecretStore::path(state.path()).display(),
         escaped(name),
@@ -120,6 +145,9 @@ fn set(at: &Where, name: &str) -> Result<(), Failure> {
 fn list(at: &Where) -> Result<(), Failure> {
     let (state, _) = open(at)?;
     match SecretStore::find(state.path())? {
+        Some(store) if store.names().next().is_none() => {
+            eprintln!("there are no secrets in {}", SecretStore::path(state.path()).display());
+        }
         Some(store) => store.names().for_each(|name| println!("{}", escaped(name))),
         None => {
             let path = SecretStore::path(state.path());

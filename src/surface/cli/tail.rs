@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Session;
 use super::exit::{Exit, Failure};
+use crate::model::counted;
 use crate::surface::render::{Look, Output, Reader, cell, csv_record};
 
 /// How long one poll waits at the collector.
@@ -41,13 +42,17 @@ pub(super) async fn tail(
         let within = Duration::from_millis(u64::from(WAIT_MS)) + SPARE;
         let answer = session.call("tag_watch", arguments, within).await?;
         match answer.get("gap").and_then(Value::as_i64) {
-            Some(lost) if lost > 0 => eprintln!("gap: {lost} samples were not read in time"),
+            Some(lost) if lost > 0 => {
+                let lost = counted(usize::try_from(lost).unwrap_or(usize::MAX), "sample");
+                eprintln!("gap: {lost} not read in time");
+            }
             Some(-1) => eprintln!("gap: the collector has restarted"),
             _ => (),
         }
         let left_out = answer.get("not_followed").and_then(Value::as_u64).unwrap_or_default();
         if std::mem::replace(&mut not_followed, left_out) != left_out {
-            eprintln!("{left_out} tags of {pattern} are not shown: tail fewer, an area at a time");
+            let tags = counted(usize::try_from(left_out).unwrap_or(usize::MAX), "tag");
+            eprintln!("not shown of {pattern}: {tags}; tail fewer, an area at a time");
         }
         let samples = answer.get("samples").and_then(Value::as_array);
         let reader = Reader::here();

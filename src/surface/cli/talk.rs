@@ -12,6 +12,9 @@ use crate::model::Secret;
 /// The longest line that is an answer.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
 
+/// How often a wrong master password may be typed.
+const TRIES_MAX: u32 = 3;
+
 /// Whether a master password exists already, or is being chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Master {
@@ -131,7 +134,26 @@ impl Talk {
         self.master = self.given()?;
         match self.master {
             None if !self.has_terminal => Ok(None),
+            None => self.typed_master(state_dir).map(Some),
             _ => self.master(Master::Known).map(Some),
+        }
+    }
+
+    /// Asks for the master password until it opens the store, a few times at most: whoever types
+    /// a wrong one hears of it here.
+    fn typed_master(&mut self, state_dir: &Path) -> Result<Secret, Failure> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let master = self.master(Master::Known)?;
+            let store = SecretStore::find(state_dir)?;
+            match store.map(|store| store.open(&master)) {
+                Some(Err(error)) if tries < TRIES_MAX && self.may_try_again(&error) => {
+                    self.say(&error.to_string())?;
+                }
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(_)) | None => return Ok(master),
+            }
         }
     }
 

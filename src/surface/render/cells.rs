@@ -57,7 +57,12 @@ pub(crate) fn cell(field: &str, value: &Value, reader: &Reader) -> String {
     }
 }
 
-/// Writes a float as the device sent it: what is exactly a 32-bit float in its shortest text.
+/// Digits that a reader gets of a number with more: what is beyond them comes of computing with
+/// binary fractions.
+const DIGITS_MAX: i32 = 9;
+
+/// Writes a float as the device sent it: what is exactly a 32-bit float in its shortest text, and
+/// of others no tail of digits behind the point.
 fn float(value: f64) -> String {
     #[allow(clippy::cast_possible_truncation, reason = "taken only where nothing is lost")]
     let narrow = value as f32;
@@ -65,7 +70,18 @@ fn float(value: f64) -> String {
         // No sign of a zero tells people anything.
         0.0 => "0.0".to_owned(),
         value if f64::from(narrow) == value => format!("{narrow:?}"),
-        value => format!("{value:?}"),
+        value => format!("{:?}", tidy(value)),
+    }
+}
+
+/// Rounds what stands behind the point; what stands before it is left alone.
+fn tidy(value: f64) -> f64 {
+    #[allow(clippy::cast_possible_truncation, reason = "an exponent of ten has three digits")]
+    let before = value.abs().log10().floor() as i32 + 1;
+    let behind = DIGITS_MAX - before;
+    match usize::try_from(behind) {
+        Ok(behind) if before > -DIGITS_MAX => format!("{value:.behind$}").parse().unwrap_or(value),
+        _ => value,
     }
 }
 
@@ -77,7 +93,8 @@ pub(super) fn is_scalar(value: &Value) -> bool {
 pub(super) fn heading(field: &str) -> String {
     match field.strip_suffix("_ms") {
         Some(name) if is_age(field) => escaped(name),
-        _ => escaped(field),
+        // The reference marks what programs take along.
+        _ => escaped(field.trim_start_matches('_')),
     }
 }
 
@@ -167,6 +184,7 @@ mod tests {
         assert_eq!(show(600_000), "10 min");
         assert_eq!(heading("age_ms"), "age");
         assert_eq!(heading("scan_ms"), "scan_ms");
+        assert_eq!(heading("_undo_id"), "undo_id");
     }
 
     #[test]
@@ -185,7 +203,11 @@ mod tests {
         assert_eq!(show(json!(63.3)), "63.3");
         let sent = json!(f64::from(21.86_f32)).to_string();
         assert_eq!(show(serde_json::from_str(&sent).unwrap()), "21.86");
-        assert_eq!(show(json!(504.225_166_086_872_2)), "504.2251660868722");
+        assert_eq!(show(json!(504.225_166_086_872_2)), "504.225166");
+        assert_eq!(show(json!(3.000_000_000_4)), "3.0");
+        assert_eq!(show(json!(0.1 + 0.2)), "0.3");
+        assert_eq!(show(json!(1.234_567_890_123_4e-7)), "1.23456789e-7");
+        assert_eq!(show(json!(12_345_678_901.234_5)), "12345678901.2345");
         assert_eq!(show(json!([20.0, -0.0, 1e300])), "20.0, 0.0, 1e300");
         assert_eq!(show(json!(f64::from(f32::MAX))), "3.4028235e38");
     }

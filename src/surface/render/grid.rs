@@ -128,6 +128,9 @@ fn last_narrowed(widths: &[u16], columns: u16) -> Option<Vec<u16>> {
     (is_short && (NOTE_CHARS_MIN..*last).contains(&room)).then(|| [others, &[room]].concat())
 }
 
+/// Facts that are a command to be copied: in one line, however long.
+const COPIED: &[&str] = &["enrol"];
+
 /// Writes names and values below each other; long values wrap beside their name.
 pub(super) fn pairs(rows: &[Vec<Slot>], look: Look) -> Vec<String> {
     let grid = Grid { heads: Vec::new(), rows: rows.to_vec() };
@@ -136,7 +139,14 @@ pub(super) fn pairs(rows: &[Vec<Slot>], look: Look) -> Vec<String> {
         let room = columns.saturating_sub(*name + 2 * PADDING);
         *value = (*value).min(room.max(VALUE_CHARS_MIN));
     }
-    rows.iter().flat_map(|row| laid(row, &widths, look)).collect()
+    let name_width = usize::from(widths.first().copied().unwrap_or_default());
+    let line = |row: &Vec<Slot>| match row.as_slice() {
+        [name, value] if COPIED.contains(&name.text.as_str()) => {
+            vec![format!(" {:name_width$}  {}", name.text, value.text)]
+        }
+        row => laid(row, &widths, look),
+    };
+    rows.iter().flat_map(line).collect()
 }
 
 /// Joins texts to lines that fit; a text longer than a line wraps between its words.
@@ -247,6 +257,16 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() <= 40), "{lines:?}");
         assert_eq!(lines.join(" ").matches("word").count(), 12);
         assert_eq!(grid(rows).lines(Look::PLAIN).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_command_to_be_copied_stays_in_one_line() {
+        let slot = |text: &str| Slot { text: text.to_owned(), colour: None };
+        let long = "word ".repeat(12);
+        let rows = [["enrol", long.trim()], ["policy", long.trim()]];
+        let lines = pairs(&rows.map(|row| row.map(slot).to_vec()), look(40));
+        assert_eq!(lines.first().unwrap(), &format!(" enrol   {}", long.trim()));
+        assert!(lines.len() > 2 && lines[1].starts_with(" policy  word"), "{lines:?}");
     }
 
     #[test]

@@ -26,14 +26,25 @@ impl Look {
 
     /// Looks at where stdout goes.
     pub(crate) fn of_stdout() -> Self {
+        Self::of(Table::new())
+    }
+
+    /// Looks at where stderr goes.
+    pub(crate) fn of_stderr() -> Self {
         let mut probe = Table::new();
+        probe.use_stderr();
+        Self::of(probe)
+    }
+
+    fn of(mut probe: Table) -> Self {
         probe.set_content_arrangement(ContentArrangement::Dynamic);
         if !probe.is_tty() {
             return Self::PLAIN;
         }
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let paint = if is_plain { Paint::Plain } else { Paint::Coloured };
-        Self { columns: probe.width(), paint }
+        // A terminal that tells no width has none to keep to.
+        Self { columns: probe.width().filter(|columns| *columns > 0), paint }
     }
 
     /// Gives the look of what stands further right.

@@ -3,9 +3,11 @@
 mod cells;
 mod grid;
 mod look;
+mod markdown;
 mod plot;
 mod shape;
 mod table;
+mod wrap;
 
 use serde_json::{Map, Value};
 
@@ -13,8 +15,10 @@ pub(crate) use cells::{Reader, cell};
 pub(crate) use look::Look;
 #[cfg(test)]
 pub(crate) use look::Paint;
+pub(crate) use markdown::markdown;
 pub(crate) use plot::{Dot, Series, Size, Trust, plot, sparkline};
 pub(crate) use table::table;
+pub(crate) use wrap::wrapped;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -46,8 +50,21 @@ pub(crate) fn render(answer: &Value, output: Output, look: Look, reader: &Reader
 }
 
 /// Fields that go along with a list and are not what was asked for.
-const ALONG: &[&str] =
-    &["provenance", "cursor", "gap", "note", "endpoint", "demo", "budget", "total", "truncated"];
+const ALONG: &[&str] = &[
+    "provenance",
+    "cursor",
+    "gap",
+    "note",
+    "endpoint",
+    "demo",
+    "budget",
+    "total",
+    "truncated",
+    "writes_frozen",
+    "shelved",
+    "suppressed",
+    "round",
+];
 
 /// Gives the lists of objects in an answer that have something in them.
 fn lists(answer: &Map<String, Value>) -> impl Iterator<Item = (&str, &[Value])> {

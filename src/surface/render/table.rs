@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::cells::{Reader, Times, cell, heading};
 use super::grid::{Grid, Slot, joined, pairs};
 use super::look::{Look, Paint};
-use super::shape::{Fact, List, Parts};
+use super::shape::{Fact, List, Parts, is_empty};
 use super::{fields, rows};
 
 /// The longest cell on a terminal, a few lines; a pipe gets all of it.
@@ -30,8 +30,9 @@ pub(crate) fn table(answer: &Value, look: Look, reader: &Reader) -> String {
     }
     let page = Page { look, reader, depth: 0 };
     let mut out = page.object(&Parts::of(&shown));
-    if let (Some((name, [])), false) = (rows(answer), has_lists(&shown)) {
-        out.push(format!("{} (0)", heading(name)));
+    let looked_for = looked_for(answer, &shown);
+    if !looked_for.is_empty() {
+        out.push(none_of(&looked_for));
     }
     if out.is_empty() {
         out.push("nothing to tell".to_owned());
@@ -44,8 +45,30 @@ pub(crate) fn table(answer: &Value, look: Look, reader: &Reader) -> String {
     out.into_iter().map(|line| line + "\n").collect()
 }
 
-fn has_lists(shown: &Map<String, Value>) -> bool {
-    !Parts::of(shown).lists.is_empty()
+/// Gives the lists that an answer is about, where nothing is in any: all of them where there is
+/// nothing else, or the one that it begins with, or the one that is not just along.
+fn looked_for<'a>(answer: &'a Value, shown: &'a Map<String, Value>) -> Vec<&'a str> {
+    let lists: Vec<&str> =
+        shown.iter().filter(|(_, v)| v.is_array()).map(|(name, _)| name.as_str()).collect();
+    if shown.values().all(is_empty) {
+        return lists;
+    }
+    if shown.values().any(|value| value.is_array() && !is_empty(value)) {
+        return Vec::new();
+    }
+    let first = lists.first().filter(|first| shown.keys().next().is_some_and(|key| key == *first));
+    first.copied().or_else(|| rows(answer).map(|(name, _)| name)).into_iter().collect()
+}
+
+/// Says that there is none of what was looked for.
+fn none_of(names: &[&str]) -> String {
+    match names {
+        [one] => format!("no {}", heading(one).replace('_', " ")),
+        several => {
+            let names: Vec<String> = several.iter().map(|name| heading(name)).collect();
+            format!("none {}", names.join(", "))
+        }
+    }
 }
 
 /// Where on the page something is written.
@@ -326,9 +349,16 @@ mod tests {
     #[test]
     fn an_empty_answer_says_so() {
         let none = json!({"tags": [], "total": 0, "cursor": null, "demo": true});
-        assert_eq!(show(&none, Look::PLAIN), " total  0\ntags (0)\n\nsimulated plant\n");
+        assert_eq!(show(&none, Look::PLAIN), " total  0\nno tags\n\nsimulated plant\n");
         let none = json!({"added": [], "removed": []});
-        assert_eq!(show(&none, Look::PLAIN), "nothing to tell\n");
+        assert_eq!(show(&none, Look::PLAIN), "none added, removed\n");
+        let none = json!({"tickets": [], "writes_frozen": null, "demo": true});
+        assert_eq!(show(&none, Look::PLAIN), "no tickets\n\nsimulated plant\n");
+        assert_eq!(show(&json!({}), Look::PLAIN), "nothing to tell\n");
+        let none = json!({"approvers": [], "after": 12, "also": []});
+        assert_eq!(show(&none, Look::PLAIN), " after  12\nno approvers\n");
+        let some = json!({"added": [], "unchanged": ["plc"]});
+        assert_eq!(show(&some, Look::PLAIN), " unchanged  plc\n");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::driver::{
     Ask, Discovery, DriverError, EndpointSpec, ErrorKind, Identity, Protocol, Reply,
 };
-use crate::model::{Timestamp, Value, sanitize};
+use crate::model::{Timestamp, Value, counted, sanitize};
 
 /// Tags read to see whether reading works; all of a big plant would take its whole budget.
 const TAGS_MAX: usize = 20;
@@ -186,7 +186,7 @@ async fn read_check(line: &mut dyn Line, spec: &EndpointSpec, protocol: &Protoco
         Err(error) => failed("read", &error),
         Ok(lives) => {
             let good = lives.iter().filter(|live| live.quality.is_good()).count();
-            let detail = format!("{good} of {} tags are Good", lives.len());
+            let detail = format!("{good} of {} Good", counted(lives.len(), "tag"));
             let bad = tags.iter().zip(&lives).find(|(_, live)| !live.quality.is_good());
             let Some((tag, live)) = bad else { return Check::new("read", Verdict::Ok, detail) };
             let verdict = if good == 0 { Verdict::Fault } else { Verdict::Warning };
@@ -209,7 +209,11 @@ async fn first_value(line: &mut dyn Line, name: &str, root: &str, depth: u8) -> 
                     Check::new("read", Verdict::Skipped, "no value was found among the first nodes")
                         .fix(format!("add tags; otctl discover {name} lists what there is"))
                 }
-                n => Check::new("read", Verdict::Ok, format!("{n} values read; no tags yet")),
+                n => Check::new(
+                    "read",
+                    Verdict::Ok,
+                    format!("{} read; no tags yet", counted(n, "value")),
+                ),
             }
         }
         Ok(_) => fault("read", "the driver answered another question", "report this"),

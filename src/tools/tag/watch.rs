@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::select;
 use crate::actors::Deps;
 use crate::cache::Positions;
-use crate::model::{EndpointName, Quality, TagId, TagName, Timestamp};
+use crate::model::{EndpointName, Quality, TagId, TagName, Timestamp, sanitize};
 use crate::tools::provenance::Provenance;
 use crate::tools::values::json;
-use crate::tools::{Call, Tool, ToolError};
+use crate::tools::{Call, Code, Tool, ToolError};
 
 /// A long poll holds a call this long at most.
 const WAIT_MAX_MS: u32 = 10_000;
@@ -108,6 +108,10 @@ impl Tool for Watch {
             return Err(ToolError::argument(format!("limit is outside 1..{SAMPLES_MAX}")));
         }
         let tags = select(deps, &input.pattern)?;
+        if tags.is_empty() {
+            let message = format!("no tag matches {:?}", sanitize(&input.pattern, 200));
+            return Err(ToolError::new(Code::UnknownTag, message, "search with tag_find"));
+        }
         let ids: Vec<TagId> = tags.iter().map(|(id, _)| *id).collect();
         let from = match &input.cursor {
             None => deps.cache.positions(&ids),

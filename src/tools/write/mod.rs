@@ -192,6 +192,17 @@ pub(super) fn refused(error: DeskError) -> ToolError {
             let hint = "nothing was written; a dry run shows every rule, and the policy decides";
             ToolError::new(Code::Denied, message, hint)
         }
+        DeskError::Unsigned { approvers, .. } => {
+            let hint = match approvers.as_slice() {
+                [] => "nobody is enrolled who could sign it; see approver_list".to_owned(),
+                [..] => format!(
+                    "one of these may, with --approver and the key file that otctl approver new \
+                     made: {}; see approver_list",
+                    approvers.join(", ")
+                ),
+            };
+            ToolError::new(Code::Denied, message, hint)
+        }
         DeskError::Tripped(_) => {
             let hint = "wait until open tickets are decided or the time is over; reads go on";
             ToolError::new(Code::BudgetExhausted, message, hint)

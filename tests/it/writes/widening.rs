@@ -136,7 +136,7 @@ async fn a_certificate_is_trusted_with_an_approvers_key_typed_at_a_terminal() {
     let unsigned = collector.otctl(&trust).await;
     assert_eq!(unsigned.status.code(), Some(4), "{unsigned:?}");
     let said = String::from_utf8_lossy(&unsigned.stderr).into_owned();
-    assert!(said.contains("--approver"), "{said}");
+    assert!(said.contains("--approver") && said.contains("far"), "who may, and how: {said}");
 
     let state = collector.state();
     let desk = Desk { home: folder.path(), state: &state };

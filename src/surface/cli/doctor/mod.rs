@@ -38,7 +38,7 @@ pub(super) struct Doctor {
     #[arg(short, long, default_value = "table")]
     output: Output,
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
 }
 
 /// What every check may look at.
@@ -96,7 +96,10 @@ pub(super) fn run(protocols: &'static [Protocol], what: &Doctor) -> Result<ExitC
     if !what.skip_probe {
         rows.extend(live::probe(&facts)?);
     }
-    let report = report(&rows);
+    let report = match what.output {
+        Output::Table | Output::Wide => what.at.wording().answer(&report(&rows)),
+        Output::Json | Output::Jsonl | Output::Csv => report(&rows),
+    };
     print!("{}", render(&report, what.output, Look::of_stdout(), &Reader::here()));
     let is_faulty = rows.iter().any(|row| row.check.verdict == Verdict::Fault);
     Ok(ExitCode::from(u8::from(is_faulty)))

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::{Facts, Row};
 use crate::config::secret::{MASTER_CHARS_MIN, SecretStore};
 use crate::config::{self, Problem, Severity};
+use crate::model::counted;
 use crate::tools::setup::{Check, Verdict};
 
 /// The bits of a mode that let others write.
@@ -30,7 +31,11 @@ pub(super) fn configuration(facts: &Facts) -> Vec<Row> {
         Err(problems) => problems,
         Ok(config) => {
             let tags: usize = config.endpoints.iter().map(|spec| spec.tags.len()).sum();
-            let text = format!("{shown}: {} endpoints, {tags} tags", config.endpoints.len());
+            let text = format!(
+                "{shown}: {}, {}",
+                counted(config.endpoints.len(), "endpoint"),
+                counted(tags, "tag")
+            );
             out.push(row(Check::new("file", Verdict::Ok, text)));
             &config.problems
         }
@@ -70,12 +75,12 @@ pub(super) fn secrets(facts: &Facts) -> Vec<Row> {
         }
         Ok(Some(store)) => store,
     };
-    let count = store.names().count();
+    let count = counted(store.names().count(), "secret");
     let mut out = vec![row(match &facts.master {
-        None => Check::new("store", Verdict::Warning, format!("{count} secrets, not opened"))
+        None => Check::new("store", Verdict::Warning, format!("{count}, not opened"))
             .fix("give the master password: at a terminal, --master-fd, OT_AIOPS_MASTER_PASSWORD"),
         Some(master) => match store.open(master) {
-            Ok(_) => Check::new("store", Verdict::Ok, format!("{count} secrets, opened")),
+            Ok(_) => Check::new("store", Verdict::Ok, format!("{count}, opened")),
             Err(error) => Check::new("store", Verdict::Fault, error.to_string()).fix(
                 "give the right one; if it is lost, remove the store and set the secrets again",
             ),

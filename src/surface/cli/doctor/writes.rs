@@ -2,7 +2,7 @@
 
 use super::{Facts, Row};
 use crate::govern::{file, separation};
-use crate::model::{Separation, Tier};
+use crate::model::{Separation, Tier, counted};
 use crate::tools::setup::{Check, Verdict};
 
 /// Reads the policy beside the configuration as the collector would.
@@ -20,7 +20,12 @@ pub(super) fn policy(facts: &Facts) -> Vec<Row> {
             return vec![Row::new("writes", check.fix(fix))];
         }
     };
-    let text = format!("{}: epoch {}, {} rules", path.display(), policy.epoch, policy.rules.len());
+    let text = format!(
+        "{}: epoch {}, {}",
+        path.display(),
+        policy.epoch,
+        counted(policy.rules.len(), "rule")
+    );
     let mut rows = vec![Row::new("writes", Check::new("policy", Verdict::Ok, text))];
     let has_own_users = facts.config.as_ref().is_ok_and(|c| c.doors.agent_group.is_some());
     let alone = separation::fault(&policy.approvers, own, own, Separation::Strict, Tier::One);

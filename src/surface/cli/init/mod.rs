@@ -16,8 +16,10 @@ use super::client::Session;
 use super::exit::{Exit, Failure};
 use super::secret::Where;
 use super::talk::Talk;
+use super::wording::Wording;
 use crate::config::{self, Config, LeftOut, Sources};
 use crate::driver::Protocol;
+use crate::model::counted;
 use crate::surface::nearest::nearest;
 use crate::surface::state::StateDir;
 use crate::surface::text::escaped;
@@ -31,7 +33,7 @@ pub(super) struct Init {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    at: Where,
+    pub(super) at: Where,
 }
 
 /// What every step needs.
@@ -40,6 +42,7 @@ struct Setting {
     state: StateDir,
     target: PathBuf,
     talk: Talk,
+    wording: Wording,
     runtime: Runtime,
 }
 
@@ -57,7 +60,8 @@ pub(super) fn run(protocols: &'static [Protocol], what: &Init) -> Result<(), Fai
         .build()
         .map_err(|error| usage(error.to_string()))?;
     let talk = Talk::on_stdio(what.at.master_fd);
-    let mut setting = Setting { protocols, state, target, talk, runtime };
+    let wording = what.at.wording();
+    let mut setting = Setting { protocols, state, target, talk, wording, runtime };
     setting.greet()?;
     loop {
         setting.endpoint()?;
@@ -81,7 +85,8 @@ impl Setting {
         }
         let there = self.configured()?;
         let count = there.endpoints.len() + there.disabled.len();
-        let text = format!("This adds to {shown}, which has {count} endpoints and stays as it is.");
+        let count = counted(count, "endpoint");
+        let text = format!("This adds to {shown}, which has {count} and stays as it is.");
         self.talk.say(&text)
     }
 
@@ -165,9 +170,7 @@ impl Setting {
 
     fn part(&mut self) -> Result<(), Failure> {
         let config = escaped(&self.target.display().to_string());
-        self.talk.say(&format!(
-            "Done: {config}\nnext: ot-aiops doctor checks it, ot-aiops run collects, otctl status \
-             shows the plant"
-        ))
+        let next = "ot-aiops doctor checks it, ot-aiops run collects, otctl status shows the plant";
+        self.talk.say(&format!("Done: {config}\nnext: {}", self.wording.text(next)))
     }
 }

@@ -9,6 +9,7 @@ use super::Setting;
 use super::answers::Given;
 use crate::config::secret::{SecretStore, edit};
 use crate::config::{Severity, endpoint_toml};
+use crate::model::counted;
 use crate::surface::cli::exit::{Exit, Failure};
 use crate::surface::cli::new_file::Draft;
 use crate::surface::cli::talk::Master;
@@ -43,9 +44,9 @@ impl Setting {
         self.keep_secret(given)?;
         draft.settle()?;
         self.talk.say(&format!(
-            "Saved {} with {} tags to {}.",
+            "Saved {} with {} to {}.",
             escaped(name),
-            given.spec.tags.len(),
+            counted(given.spec.tags.len(), "tag"),
             self.target.display()
         ))?;
         self.tell_collector()
@@ -103,7 +104,8 @@ impl Setting {
                 let problems = answer.get("problems").and_then(Value::as_array);
                 self.talk.say(&text)?;
                 for problem in problems.into_iter().flatten().filter_map(Value::as_str) {
-                    self.talk.say(&format!("  {}", escaped(problem)))?;
+                    let problem = self.wording.text(problem);
+                    self.talk.say(&format!("  {}", escaped(&problem)))?;
                 }
                 Ok(())
             }
