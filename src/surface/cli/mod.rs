@@ -1,5 +1,6 @@
 //! The two command lines: `ot-aiops` runs a collector, `otctl` asks one.
 
+mod asked;
 mod audit;
 mod certificate;
 mod client;

@@ -54,7 +54,7 @@ fn suggested(error: &Error) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::otctl::command;
+    use super::super::asked::command;
     use super::*;
     use crate::surface::testing::TEST_TOOLS;
 

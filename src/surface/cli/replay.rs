@@ -36,12 +36,12 @@ pub(super) fn command() -> Command {
         .long_about(
             "Plays labelled files through a cache and scores every detector on them, beside the \
              plain rule of three deviations on the same values: those that learn from the first \
-             rows, and those that run by themselves in a collector, over the newest window. A file is a CSV with the time \
-             first, a column for each signal, and a column `anomaly`; or without that column, \
-             beside a JSON file of windows: {\"file.csv\": [[\"from\", \"to\"]]}. Each detector \
-             learns from the first rows of a file; each folder is scored with the setting that is \
-             best on the other folders, each file where there is one folder. No collector is \
-             asked.",
+             rows, and those that run by themselves in a collector, over the newest window. A \
+             file is a CSV with the time first, a column for each signal, and a column \
+             `anomaly`; or without that column, beside a JSON file of windows: {\"file.csv\": \
+             [[\"from\", \"to\"]]}. Each detector learns from the first rows of a file; each \
+             folder is scored with the setting that is best on the other folders, each file \
+             where there is one folder. No collector is asked.",
         )
         .arg(
             Arg::new("path")
