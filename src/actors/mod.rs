@@ -27,8 +27,8 @@ pub use deps::{Deps, Inner, age_ms};
 pub use directory::Directory;
 pub use doors::ServeDoors;
 pub use findings::{
-    About, FindingsFace, Judged, Loss, OPEN_MAX, Open, Published, Round, Seen, Shelf, ShelveError,
-    Turn,
+    About, AssetError, AssetState, Assets, FindingsFace, Judged, Loss, OPEN_MAX, Open, Published,
+    Round, Seen, Shelf, ShelveError, Turn,
 };
 pub(crate) use findings::{WINDOW, beside, confirmed, is_silence, neighbours_of, present_fault};
 pub use historian::HistorianFace;

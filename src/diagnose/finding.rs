@@ -53,6 +53,8 @@ pub enum Verdict {
     Saturation,
     /// The smallest step between values has changed.
     QuantisationChange,
+    /// The tags of an asset no longer fit each other as they did while it was sound.
+    AssetDeviation,
 }
 
 /// How much a finding matters, the least first.
@@ -160,6 +162,7 @@ impl Verdict {
             Self::CounterReset => "counter_reset",
             Self::Saturation => "saturation",
             Self::QuantisationChange => "quantisation_change",
+            Self::AssetDeviation => "asset_deviation",
         }
     }
 }

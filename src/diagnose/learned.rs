@@ -1,13 +1,13 @@
 //! What detectors that learn would have found in a stretch of history: they learn from its first
 //! part, and judge the rest value by value.
 
-use super::asset::AssetModel;
+use super::asset::{AssetModel, busiest, rows};
 use super::detect::{Kind, Signal};
 use super::trained::TrainedKind;
 use crate::model::{Timestamp, Window};
 
 /// An alarm is over after so many judgements without one.
-const QUIET: usize = 15;
+pub(super) const QUIET: usize = 15;
 /// Stretches that are told; all are counted.
 const STRETCHES_MAX: usize = 50;
 
@@ -20,7 +20,7 @@ pub struct Stretch {
     pub last: Timestamp,
     /// How far out it was at most; 1 is the limit.
     pub furthest: f64,
-    /// The signal that lay furthest out then, by its position.
+    /// The signal that explained most of it then, by its position.
     pub leading: usize,
 }
 
@@ -60,7 +60,7 @@ pub fn learned(kind: &TrainedKind, setting: f64, history: &Window, train: usize)
 /// last shown whenever the one that shows most did. An index beyond the setting is an alarm.
 #[must_use]
 pub fn learned_together(setting: f64, histories: &[Window], train: usize) -> Learned {
-    let rows = rows(histories);
+    let rows = busiest(histories).map_or_else(Vec::new, |leads| rows(histories, leads, 0, None));
     let (before, after) = rows.split_at(train.min(rows.len()));
     let values: Vec<Vec<f64>> = before.iter().map(|(_, row)| row.clone()).collect();
     let mut model = match AssetModel::learn(&values) {
@@ -135,32 +135,6 @@ fn usable(history: &Window) -> impl Iterator<Item = (Timestamp, f64)> {
     })
 }
 
-/// Puts histories side by side. A row is left out as long as one of them is Bad or has not begun.
-fn rows(histories: &[Window]) -> Vec<(Timestamp, Vec<f64>)> {
-    let Some(clock) = histories.iter().max_by_key(|history| history.len()) else {
-        return Vec::new();
-    };
-    let mut reached = vec![0; histories.len()];
-    let mut rows = Vec::new();
-    for at in &clock.received {
-        let value = |(history, reached): (&Window, &mut usize)| {
-            while history.received.get(*reached).is_some_and(|next| next <= at) {
-                *reached += 1;
-            }
-            let last = reached.checked_sub(1)?;
-            let is_bad = history.qualities.get(last)?.is_bad();
-            history.values.get(last)?.as_f64().filter(|x| x.is_finite() && !is_bad)
-        };
-        let row: Option<Vec<f64>> = {
-            // Each goes on, whether or not another one has a value.
-            let values: Vec<Option<f64>> = histories.iter().zip(&mut reached).map(value).collect();
-            values.into_iter().collect()
-        };
-        rows.extend(row.map(|row| (*at, row)));
-    }
-    rows
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::trained::TRAINED;
@@ -194,16 +168,17 @@ mod tests {
     #[test]
     fn an_asset_is_judged_on_what_its_signals_show_together() {
         let flow = |n: usize| 10.0 * (f64::from(u32::try_from(n).unwrap()) / 40.0).sin();
-        let (a, b) = (noise(1200, 3), noise(600, 4));
+        let (a, b, c) = (noise(1200, 3), noise(600, 4), noise(1200, 5));
         let fast: Vec<f64> = (0..1200).map(|n| 50.0 + flow(n) + a[n]).collect();
+        let same: Vec<f64> = (0..1200).map(|n| 20.0 + flow(n) + c[n]).collect();
         let leak = |n: usize| if n >= 400 { 5.0 } else { 0.0 };
-        // The second is read half as often, and leaks from second 800 on.
+        // The last is read half as often, and leaks from second 800 on.
         let slow: Vec<f64> = (0..600).map(|n| 30.0 + 0.6 * flow(2 * n) + b[n] - leak(n)).collect();
-        let histories = [window(&fast, 1000), window(&slow, 2000)];
+        let histories = [window(&fast, 1000), window(&same, 1000), window(&slow, 2000)];
         let found = learned_together(1.3, &histories, 400);
         let first = &found.stretches[0];
         assert!((800..830).contains(&(first.opened.millis() / 1000)), "{found:?}");
-        assert_eq!((first.leading, found.judged), (1, 800), "{found:?}");
+        assert_eq!((first.leading, found.judged), (2, 800), "{found:?}");
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub enum What {
     CertificateChanged,
     /// A finding was laid aside for a while.
     FindingShelved,
+    /// An asset was learnt from a stretch that somebody knows to be sound.
+    AssetLearnt,
+    /// A learnt asset was forgotten, and is judged no more.
+    AssetForgotten,
     /// Writes were frozen.
     WritesFrozen,
     /// Writes were allowed again.

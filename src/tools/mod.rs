@@ -4,6 +4,7 @@
 //! command, both schemas and the documentation come from the one slice [`TOOLS`].
 
 mod ask;
+mod asset;
 mod audit;
 mod block;
 mod call;
@@ -98,6 +99,9 @@ pub const TOOLS: &[ToolDef] = &[
     define::<certificate::Own>(),
     define::<collector::Reload>(),
     define::<diagnose::Backtested>(),
+    define::<asset::Learn>(),
+    define::<asset::List>(),
+    define::<asset::Forget>(),
     define::<write::Approve>(),
     define::<write::Reject>(),
     define::<write::Undo>(),

@@ -1,15 +1,19 @@
 //! What operators do with findings at their terminal.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::collector::{Collector, good_tags};
 use crate::counter::{Counter, Framing};
 use crate::device::Device;
+use crate::findings::found;
 use crate::peer;
 use crate::plant::{Endpoint, plant};
 use crate::wait::{PATIENCE, eventually};
@@ -91,4 +95,81 @@ async fn a_course_is_drawn_and_a_setting_is_tried_on_history() {
     let unknown = collector.otctl(&["diagnose", "backtest", "magic"]).await;
     let text = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(!unknown.status.success() && text.contains("flatline"), "{text}");
+}
+
+/// What the meters of a pipe show at a moment: two at its head, one at its end.
+fn flows(n: u16, leak: u16) -> [u16; 3] {
+    let swing = 40.0 * (f64::from(n) / 15.0).sin();
+    let noise = |seed: u16| f64::from(n.wrapping_mul(seed).wrapping_add(seed) % 7);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]
+    let whole = |x: f64| x.round() as u16;
+    let end = whole(300.0 + 0.6 * swing + noise(1471)) - leak;
+    [whole(500.0 + swing + noise(2659)), whole(700.0 + swing + noise(3643)), end]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asset_is_learnt_while_sound_and_told_once_it_leaks() {
+    let device = Arc::new(Device::start().await.holding(0, &flows(0, 0)));
+    let leak = Arc::new(AtomicU16::new(0));
+    let process = tokio::spawn({
+        let (device, leak) = (Arc::clone(&device), Arc::clone(&leak));
+        async move {
+            for n in 0_u16.. {
+                device.set(3, 0, &flows(n, leak.load(Ordering::Relaxed)));
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    let mut endpoint = Endpoint::modbus("plc", device.port);
+    for (name, at) in [("pipe/head", 0), ("pipe/head2", 1), ("pipe/end", 2)] {
+        endpoint = endpoint.tag(name, &format!("holding:{at}"), "scan_ms = 50");
+    }
+    let mut collector = Collector::start(&plant(&[endpoint])).await;
+    let learn = ["asset", "learn", "pipe", "--pattern", "pipe/**", "--since", "1h"];
+    let early = collector.otctl(&learn).await;
+    let text = String::from_utf8_lossy(&early.stderr).into_owned();
+    assert!(!early.status.success() && text.contains("nothing can be learnt"), "{text}");
+    let stats = async |collector: &Collector| {
+        let stats = collector.otctl_json(&["tag", "stats", "pipe/end", "--since", "1h"]).await;
+        stats["items"][0]["count"].as_u64().unwrap_or(0)
+    };
+    eventually("there is enough to learn from", async || {
+        (stats(&collector).await >= 300).then_some(())
+    })
+    .await;
+    let learnt = collector.otctl_json(&learn).await;
+    assert_eq!(learnt["tags"].as_array().map(Vec::len), Some(3), "{learnt}");
+    let state = async |collector: &Collector| {
+        let listed = collector.otctl_json(&["asset", "list"]).await;
+        listed["assets"][0].clone()
+    };
+    eventually("it is judged and sound", async || {
+        let asset = state(&collector).await;
+        (asset["evaluated"] == true && asset["limits"].as_f64() < Some(1.0)).then_some(())
+    })
+    .await;
+
+    leak.store(40, Ordering::Relaxed);
+    let agent = collector.agent().await;
+    let told = found(&agent, "pipe/end").await;
+    assert_eq!(told["verdict"], "asset_deviation", "{told}");
+    leak.store(0, Ordering::Relaxed);
+    eventually("it is over", async || {
+        let list = agent.call("finding_list", json!({})).await.good();
+        list["findings"].as_array().is_some_and(Vec::is_empty).then_some(())
+    })
+    .await;
+
+    // What was learnt outlives the run; agents neither teach nor forget.
+    collector.kill_and_restart().await;
+    eventually("it is judged again", async || {
+        (state(&collector).await["evaluated"] == true).then_some(())
+    })
+    .await;
+    let agent = collector.agent().await;
+    let refused = agent.call("asset_forget", json!({"name": "pipe"})).await;
+    assert!(refused.is_error, "an agent forgets nothing");
+    assert!(collector.otctl(&["asset", "forget", "pipe"]).await.status.success());
+    assert!(!collector.otctl(&["asset", "forget", "pipe"]).await.status.success());
+    process.abort();
 }

@@ -73,22 +73,14 @@ impl Watch {
             return book.absent(Verdict::AlarmFlood, &About::Collector, now);
         };
         let began = activations.get(flood.first).copied().unwrap_or(now);
-        let seen = Seen {
-            tag: None,
-            endpoint: None,
-            severity: Severity::Medium,
-            since: began,
-            summary: format!(
-                "{} alarms since it began, {} within ten minutes at the worst; {FLOOD_START} \
-                 within {FLOOD_WINDOW_S} s start a flood",
-                flood.last - flood.first + 1,
-                flood.peak,
-            ),
-            evidence: None,
-            window: None,
-            suppresses: 0,
-            next: "otctl diag alarms".to_owned(),
-        };
+        let summary = format!(
+            "{} alarms since it began, {} within ten minutes at the worst; {FLOOD_START} within \
+             {FLOOD_WINDOW_S} s start a flood",
+            flood.last - flood.first + 1,
+            flood.peak,
+        );
+        let next = "otctl diag alarms".to_owned();
+        let seen = Seen::new(Severity::Medium, began, summary, next);
         book.found(Verdict::AlarmFlood, About::Collector, seen, now);
     }
 }

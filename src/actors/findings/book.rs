@@ -1,6 +1,7 @@
 //! The book of open findings: what opens one, what closes it, and what is laid aside.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::diagnose::detect::CourseExtent;
 use crate::diagnose::{Evidence, Rest, Severity, Verdict};
@@ -31,6 +32,8 @@ pub enum About {
     Unit(EndpointName, UnitId),
     /// A tag.
     Tag(TagId),
+    /// The tags of an asset together.
+    Asset(Arc<str>),
 }
 
 /// What was seen of it.
@@ -54,6 +57,28 @@ pub struct Seen {
     pub suppresses: usize,
     /// The command to run next.
     pub next: String,
+}
+
+impl Seen {
+    /// Makes what is seen of the collector as a whole, without a window.
+    pub(super) const fn new(
+        severity: Severity,
+        since: Timestamp,
+        summary: String,
+        next: String,
+    ) -> Self {
+        Self {
+            tag: None,
+            endpoint: None,
+            severity,
+            since,
+            summary,
+            evidence: None,
+            window: None,
+            suppresses: 0,
+            next,
+        }
+    }
 }
 
 /// The window that a detector judged.
@@ -280,17 +305,7 @@ mod tests {
     }
 
     fn seen(s: i64) -> Seen {
-        Seen {
-            tag: None,
-            endpoint: None,
-            severity: Severity::High,
-            since: at(s),
-            summary: String::new(),
-            evidence: None,
-            window: None,
-            suppresses: 0,
-            next: String::new(),
-        }
+        Seen::new(Severity::High, at(s), String::new(), String::new())
     }
 
     fn tag(n: u32) -> About {

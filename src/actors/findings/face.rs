@@ -1,13 +1,15 @@
 //! What the findings' actor shares with those that look at it, and with its own successor.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use super::assets::Assets;
 use super::book::{Book, Open};
 use super::shelf::{Shelf, Shelves};
+use super::together::AssetState;
 use crate::diagnose::Skew;
 use crate::diagnose::alarms::AlarmDesk;
 use crate::ledger::{Ledger, LedgerError};
@@ -37,6 +39,8 @@ pub struct Published {
     pub store_loss: Option<Loss>,
     /// Tags that were judged in the last round, and how long it took.
     pub round: Option<Round>,
+    /// How each learnt asset stands, by name.
+    pub assets: BTreeMap<Arc<str>, AssetState>,
 }
 
 /// One round through all tags.
@@ -55,6 +59,8 @@ pub struct Round {
 pub struct FindingsFace {
     published: RwLock<Arc<Published>>,
     pub(super) shelves: Shelves,
+    /// What was learnt of assets.
+    pub assets: Assets,
     /// The book itself, which outlives a panic of its keeper.
     pub(super) book: Mutex<Book>,
     /// The alarms' states and journal.
@@ -81,11 +87,12 @@ impl FindingsFace {
         self.shelves.of(open, now)
     }
 
-    /// Takes in the shelves of the run before.
+    /// Takes in the shelves and the learnt assets of the run before.
     ///
     /// # Errors
     /// The ledger can't be read.
     pub(crate) fn restore(&self, ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
+        self.assets.restore(ledger)?;
         self.shelves.restore(ledger, now)
     }
 

@@ -167,33 +167,16 @@ impl Watch {
             }
             (None, None) => return book.absent(Verdict::QueueFull, &About::Collector, now),
         };
-        let seen = Seen {
-            tag: None,
-            endpoint: None,
-            severity: Severity::High,
-            since: report.last_commit.unwrap_or(now),
-            summary,
-            evidence: None,
-            window: None,
-            suppresses: 0,
-            next: "otctl status".to_owned(),
-        };
+        let since = report.last_commit.unwrap_or(now);
+        let seen = Seen::new(Severity::High, since, summary, "otctl status".to_owned());
         book.found(Verdict::QueueFull, About::Collector, seen, now);
     }
 }
 
 fn of_endpoint(link: &Link, since: Timestamp, summary: String) -> Seen {
-    Seen {
-        tag: None,
-        endpoint: Some(link.name().clone()),
-        severity: Severity::High,
-        since,
-        summary,
-        evidence: None,
-        window: None,
-        suppresses: 0,
-        next: format!("otctl endpoint status {}", link.name()),
-    }
+    let next = format!("otctl endpoint status {}", link.name());
+    let endpoint = Some(link.name().clone());
+    Seen { endpoint, ..Seen::new(Severity::High, since, summary, next) }
 }
 
 /// Judges the units behind a connection, and gives the dead ones.

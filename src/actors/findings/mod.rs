@@ -2,11 +2,13 @@
 //! what is wrong.
 
 mod alarms;
+mod assets;
 mod book;
 mod face;
 mod links;
 mod shelf;
 mod tags;
+mod together;
 mod watch;
 
 use std::time::Duration;
@@ -15,11 +17,13 @@ use async_trait::async_trait;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
+pub use assets::{AssetError, Assets};
 pub use book::{About, Judged, OPEN_MAX, Open, Seen, Turn};
 pub use face::{FindingsFace, Loss, Published, Round};
 pub(crate) use links::present_fault;
 pub use shelf::{Shelf, ShelveError};
 pub(crate) use tags::{WINDOW, beside, confirmed, is_silence, neighbours_of};
+pub use together::AssetState;
 pub(crate) use watch::FindingsArgs;
 use watch::Watch;
 

@@ -82,6 +82,7 @@ fn key(open: &Open) -> String {
     let verdict = open.verdict.word();
     match &open.about {
         About::Collector => format!("{verdict} collector"),
+        About::Asset(name) => format!("{verdict} asset {name}"),
         About::Endpoint(name) => format!("{verdict} endpoint {name}"),
         About::Unit(name, unit) => format!("{verdict} unit {} of {name}", unit.0),
         About::Tag(id) => match &open.seen.tag {
@@ -145,16 +146,11 @@ mod tests {
     use crate::model::{Door, TagId};
 
     fn open(tag: &str, number: u32) -> Open {
+        let since = Timestamp::default();
         let seen = Seen {
             tag: Some(tag.into()),
             endpoint: Some("plc".into()),
-            severity: Severity::Low,
-            since: Timestamp::default(),
-            summary: String::new(),
-            evidence: None,
-            window: None,
-            suppresses: 0,
-            next: String::new(),
+            ..Seen::new(Severity::Low, since, String::new(), String::new())
         };
         Open::testing(Verdict::Flatline, About::Tag(TagId(number)), seen)
     }

@@ -187,16 +187,12 @@ fn address(
     }
     let since = latest.map_or(now, |latest| latest.sample.received_ts);
     let says = quality.map_or_else(String::new, |quality| format!(": {}", quality.name()));
+    let summary = format!("{} is refused{says}", tag.address);
+    let next = format!("otctl why {}", tag.name);
     let seen = Seen {
         tag: Some(tag.name.clone()),
         endpoint: Some(tag.endpoint.clone()),
-        severity: Severity::High,
-        since,
-        summary: format!("{} is refused{says}", tag.address),
-        evidence: None,
-        window: None,
-        suppresses: 0,
-        next: format!("otctl why {}", tag.name),
+        ..Seen::new(Severity::High, since, summary, next)
     };
     book.found(Verdict::BadAddress, about, seen, now);
     true
@@ -243,7 +239,7 @@ pub(crate) fn is_silence(verdict: Verdict) -> bool {
 }
 
 /// Writes a number to four decimals at most, a small one by its power of ten.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-3 {
         return format!("{value:.3e}");
     }
@@ -259,15 +255,12 @@ fn seen(found: Finding, tag: &Tag, window: Option<Judged>) -> Seen {
             format!("{}: {}, the bound is {}", evidence.measured, short(value), short(bound))
         }
     };
+    let next = found.next_for(&tag.name);
     Seen {
         tag: Some(tag.name.clone()),
         endpoint: Some(tag.endpoint.clone()),
-        severity: found.severity,
-        since: found.since,
-        summary,
         window,
-        suppresses: 0,
-        next: found.next_for(&tag.name),
         evidence: Some(found.evidence),
+        ..Seen::new(found.severity, found.since, summary, next)
     }
 }

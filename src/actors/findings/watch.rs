@@ -1,4 +1,4 @@
-//! One look at everything: links, alarms, and as many tags as there is time for.
+//! One look at everything: links, alarms, learnt assets, and as many tags as there is time for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::book::{About, Open, Turn};
 use super::face::{FindingsFace, Loss, Published, Round};
 use super::links::LinkNow;
+use super::together::States;
 use crate::actors::directory::Directory;
 use crate::actors::historian::HistorianFace;
 use crate::cache::{Positions, TagCache};
 use crate::clock;
+use crate::diagnose::asset::AssetJudge;
 use crate::diagnose::detect::Courses;
 use crate::diagnose::{Skew, Verdict};
 use crate::model::{EndpointName, Tag, TagId, Timestamp};
@@ -36,6 +38,9 @@ pub(super) struct Watch {
     pub(super) judged: usize,
     /// The long runs of measured tags.
     pub(super) courses: Courses,
+    /// The learnt assets in operation, and how they stand.
+    pub(super) judges: HashMap<Arc<str>, AssetJudge>,
+    pub(super) states: States,
     /// Offsets of the sources' clocks, of this round.
     pub(super) offsets: HashMap<EndpointName, (Vec<i64>, u32)>,
     pub(super) skews: HashMap<EndpointName, Skew>,
@@ -56,6 +61,8 @@ impl Watch {
             began_ms: 0,
             judged: 0,
             courses: Courses::default(),
+            judges: HashMap::new(),
+            states: States::new(),
             offsets: HashMap::new(),
             skews: HashMap::new(),
             round: None,
@@ -71,6 +78,7 @@ impl Watch {
         let now = clock::now();
         let links = self.links(now);
         self.alarms(now);
+        self.assets(&links, now);
         self.tags(&links, now);
         let face = self.args.face.clone();
         let mut book = face.book.lock();
@@ -85,6 +93,7 @@ impl Watch {
             losses: self.losses.clone(),
             store_loss: self.store_loss,
             round: self.round,
+            assets: self.states.clone(),
         };
         face.publish(published, !turns.is_empty());
         turns
@@ -97,6 +106,7 @@ impl Watch {
             About::Collector => true,
             About::Endpoint(name) | About::Unit(name, _) => directory.find(name).is_some(),
             About::Tag(id) => cache.tag(*id).is_some(),
+            About::Asset(name) => face.assets.has(name),
         };
         face.book.lock().tidy(is_there, now);
         self.courses.keep(|id| cache.tag(id).is_some());
@@ -107,7 +117,8 @@ impl Watch {
 /// and both explain their tags.
 fn is_consequence(open: &Open, links: &HashMap<EndpointName, LinkNow>, cache: &TagCache) -> bool {
     match &open.about {
-        About::Collector => false,
+        // An asset is not judged while one of its tags is silent.
+        About::Collector | About::Asset(_) => false,
         About::Endpoint(name) => {
             let is_down = links.get(name).is_some_and(|link| link.is_down);
             is_down && matches!(open.verdict, Verdict::QueueFull | Verdict::ClockWrong)

@@ -2,10 +2,19 @@
 //! components (Jackson and Mudholkar 1979), joined to one index (Yue and Qin 2001), for every
 //! number of components.
 
+mod judge;
+mod learnt;
 mod matrix;
 mod projection;
+mod rows;
 
-use projection::{Distances, Projection};
+pub use judge::{AssetJudge, AssetNow};
+pub use learnt::LearntAsset;
+pub use rows::{busiest, rows};
+
+use serde::{Deserialize, Serialize};
+
+use projection::{Distances, Projection, share};
 
 use super::robust::median;
 use super::rolling::RollingMean;
@@ -29,11 +38,13 @@ pub const ASSET_SETTINGS: &[f64] =
     &[0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0];
 /// The limit that is used where nobody chooses one.
 pub const ASSET_USUAL: f64 = 1.3;
+/// The limit of what runs day and night: a false alarm costs more there than a late one.
+pub const ASSET_STANDING: f64 = 3.0;
 /// Fewer rows teach nothing.
 const TRAIN_MIN: usize = 120;
 
 /// What an asset's signals are like together while it is healthy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AssetModel {
     projection: Projection,
     /// For each number of components that are kept.
@@ -48,7 +59,7 @@ pub struct AssetModel {
 pub struct AssetIndex {
     /// 1 is the limit that a hundredth of healthy rows pass.
     pub index: f64,
-    /// The signal that lies furthest out, by its position.
+    /// The signal that explains most of it, by its position.
     pub leading: usize,
 }
 
@@ -104,20 +115,30 @@ impl AssetModel {
             return None;
         }
         let averaged = average(&mut self.rolling, row);
-        let share = |value: f64, limit: f64| if limit > 0.0 { value / limit } else { 0.0 };
         let found = self.projection.distances(&averaged);
         let joined = |(found, limit): (&Distances, &Distances)| {
             f64::midpoint(share(found.t_squared, limit.t_squared), share(found.q, limit.q))
         };
-        let mut shares: Vec<f64> = found.iter().zip(&self.limits).map(joined).collect();
-        let index = median(&mut shares)?;
-        let deviations = self.projection.deviations(&averaged);
-        let furthest = deviations.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
-        let leading = furthest.map_or(0, |(at, _)| at);
+        let shares: Vec<f64> = found.iter().zip(&self.limits).map(joined).collect();
+        let index = median(&mut shares.clone())?;
+        let leading = self.leading(&averaged, &shares, index);
         if index < 1.0 {
             self.projection.follow(&averaged, self.follow);
         }
         Some(AssetIndex { index, leading })
+    }
+}
+
+impl AssetModel {
+    /// Gives the signal that explains most of a row's index, by the number of components that
+    /// gives this index or nearly.
+    fn leading(&self, row: &[f64], shares: &[f64], index: f64) -> usize {
+        let apart = |share: &f64| (share - index).abs();
+        let all = shares.iter().zip(&self.limits).enumerate();
+        let split = all.min_by(|a, b| apart(a.1.0).total_cmp(&apart(b.1.0)));
+        let Some((nth, (_, limit))) = split else { return 0 };
+        let all = self.projection.contributions(row, nth + 1, limit).into_iter().enumerate();
+        all.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at)
     }
 }
 
@@ -200,6 +221,25 @@ mod tests {
         let leaking = plant(900, 4.0).split_off(600);
         let last = leaking.iter().map(|row| model.judge(row).unwrap()).last().unwrap();
         assert!(last.index > 3.0, "{last:?}");
+    }
+
+    #[test]
+    fn the_signal_that_left_the_others_leads() {
+        let healthy = plant(600, 0.0);
+        // A second meter in the same pipe: two agree, so it is known which is wrong.
+        let with_third = |row: Vec<f64>| vec![row[0], row[1], 0.5 * row[0] + 0.1 * row[2], row[2]];
+        let rows: Vec<Vec<f64>> = healthy.into_iter().map(with_third).collect();
+        let model = AssetModel::learn(&rows).unwrap();
+        for wrong in 0..3 {
+            let mut model = model.clone();
+            let moved = |mut row: Vec<f64>| {
+                row[wrong] += [7.0, 4.0, 4.0][wrong];
+                row
+            };
+            let rows = plant(900, 0.0).split_off(600).into_iter().map(with_third).map(moved);
+            let leading = rows.map(|row| model.judge(&row).unwrap().leading).last();
+            assert_eq!(leading, Some(wrong));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Principal components of several signals, and how far a row lies from them.
 
+use serde::{Deserialize, Serialize};
+
 use super::matrix::Matrix;
 use crate::diagnose::spread::spread;
 
@@ -10,14 +12,14 @@ const RIDGE: f64 = 0.1;
 const ROUNDING: f64 = 1e-12;
 
 /// Signals of a healthy stretch, their scales and components.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Projection {
     scales: Vec<(f64, f64)>,
     components: Vec<(f64, Vec<f64>)>,
 }
 
 /// A row's two distances.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Distances {
     /// Hotelling's T-squared, within the kept components.
     pub(super) t_squared: f64,
@@ -71,10 +73,35 @@ impl Projection {
         }
     }
 
-    /// Gives each signal's own distance in its deviations, for naming the one that leads.
-    pub(super) fn deviations(&self, row: &[f64]) -> Vec<f64> {
-        scale(row, &self.scales)
+    /// Gives by how much each signal alone could make the joined index of a row smaller, with so
+    /// many components kept: the one that explains most is named (reconstruction-based
+    /// contribution: Alcala and Qin 2009).
+    pub(super) fn contributions(&self, row: &[f64], kept: usize, limit: &Distances) -> Vec<f64> {
+        let scaled = scale(row, &self.scales);
+        let weight = |(nth, (value, vector)): (usize, &(f64, Vec<f64>))| {
+            let along: f64 = vector.iter().zip(&scaled).map(|(v, z)| v * z).sum();
+            (
+                if nth < kept { share(1.0 / value, limit.t_squared) } else { share(1.0, limit.q) },
+                along,
+            )
+        };
+        let weights: Vec<(f64, f64)> = self.components.iter().enumerate().map(weight).collect();
+        let of_signal = |signal: usize| {
+            let (mut pull, mut stiffness) = (0.0, 0.0);
+            for ((weight, along), (_, vector)) in weights.iter().zip(&self.components) {
+                let v = vector.get(signal).copied().unwrap_or(0.0);
+                pull += weight * along * v;
+                stiffness += weight * v * v;
+            }
+            share(pull * pull, stiffness)
+        };
+        (0..scaled.len()).map(of_signal).collect()
     }
+}
+
+/// Gives what part of a limit a value is; nothing of none.
+pub(super) fn share(value: f64, limit: f64) -> f64 {
+    if limit > 0.0 { value / limit } else { 0.0 }
 }
 
 fn moving((mean, sigma): (f64, f64)) -> (f64, f64) {

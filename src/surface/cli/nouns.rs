@@ -4,6 +4,7 @@ use crate::protocols::PROTOCOLS;
 
 /// The nouns that are no protocol.
 const NOUNS: &[(&str, &str)] = &[
+    ("asset", "Assets: tags judged together, by what was learnt while they were sound"),
     ("approver", "Approvers: whose signature lets a write happen"),
     ("audit", "The audit: what was done, by whom, and how it ended"),
     ("cert", "Certificates: ours, and those of devices to be trusted"),

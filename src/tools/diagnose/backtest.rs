@@ -9,8 +9,9 @@ use crate::actors::{Deps, neighbours_of};
 use crate::diagnose::asset::{ASSET, ASSET_USUAL};
 use crate::diagnose::detect::{Backtest, DETECTORS, Detector, backtest, detector};
 use crate::diagnose::trained::{TRAINED, TrainedKind, trained};
-use crate::diagnose::{Learned, is_measured, learned, learned_together};
+use crate::diagnose::{Learned, learned, learned_together};
 use crate::model::{Tag, TagId, TagName, Timestamp, Window};
+use crate::tools::asset::{Measured, measured};
 use crate::tools::provenance::Provenance;
 use crate::tools::tag::{Span, recorded, select};
 use crate::tools::{Audience, Call, Code, Tool, ToolError};
@@ -72,7 +73,7 @@ pub(crate) struct WouldFind {
     measured: &'static str,
     value: f64,
     bound: f64,
-    /// Of an asset, the tag that lay furthest out.
+    /// Of an asset, the tag that explained most of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     leading: Option<TagName>,
 }
@@ -259,24 +260,16 @@ async fn together(
     question: Question,
     provenance: &mut Provenance,
 ) -> Result<TagBacktest, ToolError> {
-    let (mut names, mut histories, mut others) = (Vec::new(), Vec::new(), 0);
-    for (id, tag) in selected {
-        let recorded = recorded(deps, id, question.span).await?;
-        provenance.truncated |= recorded.truncated;
-        if is_measured(&recorded.window) {
-            names.push(tag.name.clone());
-            histories.push(recorded.window);
-        } else {
-            others += 1;
-        }
-    }
+    let found = measured(deps, selected, question.span).await?;
+    let Measured { names, histories, others, truncated } = found;
+    provenance.truncated |= truncated;
     let samples = histories.iter().map(Window::len).sum();
     let Question { setting, train, .. } = question;
     let judged = judge(move || learned_together(setting, &histories, train)).await?;
     let mut shown = of_learned(pattern.into(), samples, judged, ASSET, &names);
-    if others > 0 {
+    if !others.is_empty() {
         let reason = "tags that are no measured numbers are left out";
-        shown.not_evaluated.push(WithoutEvidence { reason, windows: others });
+        shown.not_evaluated.push(WithoutEvidence { reason, windows: others.len() });
     }
     Ok(shown)
 }

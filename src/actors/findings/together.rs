@@ -1,0 +1,115 @@
+//! Assets that were learnt, judged by what their tags show together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::assets::ByName;
+use super::book::{About, Seen};
+use super::links::LinkNow;
+use super::tags::{WINDOW, short};
+use super::watch::Watch;
+use crate::diagnose::asset::{AssetJudge, AssetNow, LearntAsset};
+use crate::diagnose::{Severity, Verdict};
+use crate::model::{EndpointName, Tag, TagId, Timestamp, Window};
+
+/// How a learnt asset stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AssetState {
+    /// At its newest row; `None` before the first.
+    pub now: Option<AssetNow>,
+    /// Why it is not judged.
+    pub why_not: Option<String>,
+}
+
+/// How each learnt asset stands, by name.
+pub(super) type States = BTreeMap<Arc<str>, AssetState>;
+
+impl Watch {
+    /// Judges every learnt asset by what has come since the last look.
+    pub(super) fn assets(&mut self, links: &HashMap<EndpointName, LinkNow>, now: Timestamp) {
+        let assets = self.args.face.assets.all();
+        self.follow(&assets);
+        let mut states = States::new();
+        for (name, learnt) in &assets {
+            let members = self.members(learnt, links);
+            let Some(judge) = self.judges.get_mut(name) else { continue };
+            let why_not = match members {
+                Err(why_not) => Some(why_not),
+                Ok(members) => {
+                    let cache = &self.args.cache;
+                    let leads = members.get(learnt.leads).and_then(|(id, _)| cache.latest(*id));
+                    if leads.is_some_and(|leads| judge.is_due(leads.sample.received_ts)) {
+                        let window = |(id, _): &(TagId, Arc<Tag>)| cache.window_last(*id, WINDOW);
+                        judge.look(&members.iter().map(window).collect::<Vec<Window>>());
+                        let seen = judge
+                            .now()
+                            .map(|now| (now.alarmed_since, seen(name, learnt, &members, now)));
+                        let mut book = self.args.face.book.lock();
+                        let about = About::Asset(name.clone());
+                        match seen {
+                            Some((Some(_), seen)) => {
+                                book.found(Verdict::AssetDeviation, about, seen, now);
+                            }
+                            Some((None, _)) => book.absent(Verdict::AssetDeviation, &about, now),
+                            None => {}
+                        }
+                    }
+                    None
+                }
+            };
+            states.insert(name.clone(), AssetState { now: judge.now(), why_not });
+        }
+        self.states = states;
+    }
+
+    /// Keeps a judge for each asset as it was last learnt.
+    fn follow(&mut self, assets: &ByName) {
+        let is_same = |name: &Arc<str>, judge: &AssetJudge| {
+            assets.get(name).is_some_and(|learnt| Arc::ptr_eq(learnt, judge.learnt()))
+        };
+        self.judges.retain(|name, judge| is_same(name, judge));
+        for (name, learnt) in assets {
+            let begin = || AssetJudge::begin(Arc::clone(learnt));
+            self.judges.entry(name.clone()).or_insert_with(begin);
+        }
+    }
+
+    /// Finds the tags of an asset, or says why it can't be judged now.
+    fn members(
+        &self,
+        learnt: &LearntAsset,
+        links: &HashMap<EndpointName, LinkNow>,
+    ) -> Result<Vec<(TagId, Arc<Tag>)>, String> {
+        let member = |name: &String| {
+            let found = self.args.cache.resolve(name);
+            let found = found.and_then(|id| Some((id, self.args.cache.tag(id)?)));
+            let (id, tag) = found.ok_or_else(|| format!("{name} is no longer a tag"))?;
+            let link = links.get(&tag.endpoint);
+            match link.filter(|link| !link.is_down && !link.is_dead(tag.unit)) {
+                Some(link) if link.is_settled => Ok((id, tag)),
+                Some(_) => Err(format!("{} has only just been connected", tag.endpoint)),
+                None => Err(format!("nothing comes from {}, of {name}", tag.endpoint)),
+            }
+        };
+        learnt.tags.iter().map(member).collect()
+    }
+}
+
+fn seen(name: &str, learnt: &LearntAsset, members: &[(TagId, Arc<Tag>)], now: AssetNow) -> Seen {
+    let leading = members.get(now.leading).map(|(_, tag)| tag);
+    let leading_name = leading.map_or("", |tag| &*tag.name);
+    let (since, until) = learnt.stretch();
+    let summary = format!(
+        "{name} is {} times its limit from what it was like from {} to {}; {leading_name} explains \
+         most of it",
+        short(now.limits),
+        since.to_rfc3339_millis(),
+        until.to_rfc3339_millis(),
+    );
+    let next = format!("otctl plot {leading_name} --since 1h");
+    Seen {
+        tag: leading.map(|tag| tag.name.clone()),
+        endpoint: leading.map(|tag| tag.endpoint.clone()),
+        ..Seen::new(Severity::Medium, now.alarmed_since.unwrap_or(now.at), summary, next)
+    }
+}

@@ -1,0 +1,102 @@
+//! An asset as it was learnt: all that is needed to judge it, run after run.
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{busiest, rows};
+use super::{AssetIndex, AssetModel};
+use crate::model::{Timestamp, Window};
+
+/// Rows that are learnt from: of a longer stretch every second one, every third and so on.
+const ROWS_MAX: usize = 10_000;
+
+/// What an asset was like in a stretch that somebody knows to be sound.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LearntAsset {
+    /// Its tags, in the order of a row.
+    pub tags: Vec<String>,
+    /// The one that shows most, which makes the rows.
+    pub leads: usize,
+    /// Rows lie at least so far apart.
+    pub apart_ms: i64,
+    /// Rows that were learnt from.
+    pub rows: usize,
+    /// The first of them, in nanoseconds since 1970.
+    first_ns: i64,
+    /// The last of them.
+    last_ns: i64,
+    /// The index above which something is wrong.
+    pub limit: f64,
+    model: AssetModel,
+}
+
+impl LearntAsset {
+    /// Learns from the histories of tags, in the order of the tags.
+    ///
+    /// # Errors
+    /// Why nothing can be learnt.
+    pub fn learn(
+        tags: Vec<String>,
+        histories: &[Window],
+        limit: f64,
+    ) -> Result<Self, &'static str> {
+        let leads = busiest(histories).ok_or("there are no tags to learn from")?;
+        let all = rows(histories, leads, 0, None);
+        let apart_ms = apart_ms(&all.iter().map(|(at, _)| *at).collect::<Vec<_>>());
+        let kept = if apart_ms > 0 { rows(histories, leads, apart_ms, None) } else { all };
+        let at = |row: Option<&super::rows::Row>| row.map_or(0, |(at, _)| at.nanos());
+        let (first_ns, last_ns) = (at(kept.first()), at(kept.last()));
+        let values: Vec<Vec<f64>> = kept.into_iter().map(|(_, row)| row).collect();
+        let model = AssetModel::learn(&values)?;
+        Ok(Self { tags, leads, apart_ms, rows: values.len(), first_ns, last_ns, limit, model })
+    }
+
+    /// Gives when the first and the last row were, that it was learnt from.
+    #[must_use]
+    pub const fn stretch(&self) -> (Timestamp, Timestamp) {
+        (Timestamp::from_nanos(self.first_ns), Timestamp::from_nanos(self.last_ns))
+    }
+
+    /// Gives the model, to be led on by what comes.
+    pub(super) fn model(&self) -> AssetModel {
+        self.model.clone()
+    }
+
+    /// Gives how far out a judgement is, in limits.
+    pub(super) fn limits(&self, judged: &AssetIndex) -> f64 {
+        judged.index / self.limit
+    }
+}
+
+/// Gives how far apart rows must be so that not too many are learnt from; 0 takes them all.
+fn apart_ms(times: &[Timestamp]) -> i64 {
+    let every = times.len().div_ceil(ROWS_MAX);
+    if every < 2 {
+        return 0;
+    }
+    let mut steps: Vec<i64> =
+        times.iter().zip(times.iter().skip(1)).map(|(a, b)| b.millis_since(*a)).collect();
+    steps.sort_unstable();
+    let usual = steps.get(steps.len() / 2).copied().unwrap_or(0);
+    // Half a step less, so that one which comes early still counts.
+    let halves = i64::try_from(2 * every - 1).unwrap_or(i64::MAX);
+    (usual.saturating_mul(halves) / 2).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_stretch_is_thinned_to_what_is_learnt_from() {
+        let times = |n: i64| (0..n).map(|n| Timestamp::from_millis(n * 1000)).collect::<Vec<_>>();
+        assert_eq!(apart_ms(&times(10_000)), 0);
+        assert_eq!(apart_ms(&times(10_001)), 1500);
+        assert_eq!(apart_ms(&times(40_000)), 3500);
+    }
+
+    #[test]
+    fn nothing_teaches_nothing() {
+        assert!(LearntAsset::learn(Vec::new(), &[], 3.0).is_err());
+        assert!(LearntAsset::learn(vec!["a".into()], &[Window::default()], 3.0).is_err());
+    }
+}

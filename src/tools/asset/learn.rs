@@ -1,0 +1,147 @@
+//! `asset_learn`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::measured::measured;
+use crate::actors::{AssetError, Deps};
+use crate::diagnose::asset::{ASSET_STANDING, LearntAsset, SIGNALS_MAX};
+use crate::model::{TagName, Timestamp};
+use crate::tools::tag::{Span, select};
+use crate::tools::{Audience, Call, Code, Effect, Tool, ToolError};
+
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Learns what an asset's tags look like together, from a stretch that you know to be sound, and
+/// judges them by it from now on: the finding is asset_deviation. Costs the device nothing.
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LearnInput {
+    /// What the asset is called, such as loop1; one of that name is learnt anew.
+    pub name: String,
+    /// Its tags, such as `loop1/**`; the measured ones among them count, 2 to 64.
+    #[arg(long)]
+    pub pattern: String,
+    /// The sound stretch begins: `8h`, `-30m`, or RFC 3339.
+    #[arg(long, allow_hyphen_values = true)]
+    pub since: String,
+    /// It ends, in the same forms; now where left out.
+    #[arg(long, allow_hyphen_values = true)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// How far out is too far: 1 is what a hundredth of sound rows pass, 3 is usual here.
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
+}
+
+/// What was learnt.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub(crate) struct LearnOutput {
+    asset: String,
+    /// The tags that are judged together.
+    tags: Vec<TagName>,
+    /// Tags of the pattern that are no measured numbers.
+    left_out: Vec<TagName>,
+    /// Rows that were learnt from, and when the first and the last were.
+    rows: usize,
+    since: Timestamp,
+    until: Timestamp,
+    limit: f64,
+    /// The command to run next.
+    next: String,
+}
+
+/// The tool.
+pub(in crate::tools) struct Learn;
+
+impl Tool for Learn {
+    const NAME: &'static str = "asset_learn";
+    const TITLE: &'static str = "Learn what an asset is like while sound";
+    const EFFECT: Effect = Effect::Administer;
+    const AUDIENCE: Audience = Audience::OperatorsOnly;
+    type Input = LearnInput;
+    type Output = LearnOutput;
+
+    fn allowance(_input: &Self::Input) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn call(deps: &Deps, call: Call, input: Self::Input) -> Result<Self::Output, ToolError> {
+        let name = name(&input.name)?;
+        let limit = input.limit.unwrap_or(ASSET_STANDING);
+        if !limit.is_finite() || limit <= 0.0 {
+            return Err(ToolError::argument("limit is no positive number"));
+        }
+        let span = Span::parse(&input.since, input.until.as_deref())?;
+        let selected = select(deps, &input.pattern)?;
+        if selected.len() > 4 * SIGNALS_MAX {
+            let (found, most) = (selected.len(), 4 * SIGNALS_MAX);
+            let text = format!("the pattern names {found} tags, at most {most} are looked at");
+            return Err(ToolError::argument(text));
+        }
+        let found = measured(deps, selected, span).await?;
+        let tags: Vec<String> = found.names.iter().map(ToString::to_string).collect();
+        let histories = found.histories;
+        let learnt =
+            tokio::task::spawn_blocking(move || LearntAsset::learn(tags, &histories, limit))
+                .await
+                .map_err(|error| {
+                    ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
+                })?
+                .map_err(|why| {
+                    ToolError::argument(format!("nothing can be learnt from it: {why}"))
+                })?;
+        let (since, until) = learnt.stretch();
+        let rows = learnt.rows;
+        deps.put_asset(&name, learnt, &call.principal).await.map_err(refused)?;
+        tracing::info!(asset = %name, uid = call.principal.uid, rows, "learnt, and judged from now on");
+        Ok(LearnOutput {
+            asset: name,
+            tags: found.names,
+            left_out: found.others,
+            rows,
+            since,
+            until,
+            limit,
+            next: "otctl asset list".to_owned(),
+        })
+    }
+}
+
+fn name(text: &str) -> Result<String, ToolError> {
+    let is_plain = |c: char| c.is_ascii_graphic();
+    let is_fit = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_plain);
+    is_fit.then(|| text.to_owned()).ok_or_else(|| {
+        ToolError::argument("name is no word of 1 to 64 letters, digits and signs, without spaces")
+    })
+}
+
+fn refused(error: AssetError) -> ToolError {
+    let message = error.to_string();
+    match error {
+        AssetError::Full => {
+            ToolError::new(Code::Busy, message, "forget one: otctl asset list, otctl asset forget")
+        }
+        AssetError::Audit(_) => {
+            let hint = "it is not judged, as nobody could tell who had it learnt: see the \
+                        collector's log";
+            ToolError::new(Code::Storage, message, hint)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_plain_word() {
+        assert!(name("line1/loop-2").is_ok());
+        for wrong in ["", "a b", "a\nb", "\u{fc}ber", &"x".repeat(65)] {
+            assert!(name(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

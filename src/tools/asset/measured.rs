@@ -1,0 +1,41 @@
+//! The histories of an asset's measured tags.
+
+use std::sync::Arc;
+
+use crate::actors::Deps;
+use crate::diagnose::is_measured;
+use crate::model::{Tag, TagId, TagName, Window};
+use crate::tools::ToolError;
+use crate::tools::tag::{Span, recorded};
+
+/// Histories that can be held against each other.
+#[derive(Default)]
+pub(in crate::tools) struct Measured {
+    pub(in crate::tools) names: Vec<TagName>,
+    /// In the order of the names.
+    pub(in crate::tools) histories: Vec<Window>,
+    /// Tags that show states or counts, or nothing.
+    pub(in crate::tools) others: Vec<TagName>,
+    /// A history was thinned.
+    pub(in crate::tools) truncated: bool,
+}
+
+/// Reads the histories of those tags that are measured numbers.
+pub(in crate::tools) async fn measured(
+    deps: &Deps,
+    tags: Vec<(TagId, Arc<Tag>)>,
+    span: Span,
+) -> Result<Measured, ToolError> {
+    let mut found = Measured::default();
+    for (id, tag) in tags {
+        let recorded = recorded(deps, id, span).await?;
+        found.truncated |= recorded.truncated;
+        if is_measured(&recorded.window) {
+            found.names.push(tag.name.clone());
+            found.histories.push(recorded.window);
+        } else {
+            found.others.push(tag.name.clone());
+        }
+    }
+    Ok(found)
+}
