@@ -11,6 +11,8 @@ mod config;
 mod detected;
 mod faults;
 mod frame;
+#[cfg(test)]
+mod learnt;
 mod mc;
 mod modbus;
 mod mqtt;
@@ -22,6 +24,8 @@ mod points;
 mod process;
 mod rng;
 mod s7;
+#[cfg(test)]
+mod simulated;
 
 pub use faults::{Fault, by_name, list};
 pub use plant::{DemoError, DemoPlant, start};
