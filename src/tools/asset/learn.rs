@@ -97,7 +97,8 @@ impl Tool for Learn {
         let (since, until) = learnt.stretch();
         let rows = learnt.rows;
         deps.put_asset(&name, learnt, &call.principal).await.map_err(refused)?;
-        tracing::info!(asset = %name, uid = call.principal.uid, rows, "learnt, and judged from now on");
+        let uid = call.principal.uid;
+        tracing::info!(asset = %name, uid, rows, "learnt, and judged from now on");
         Ok(LearnOutput {
             asset: name,
             tags: found.names,
