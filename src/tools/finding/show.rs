@@ -48,7 +48,8 @@ pub(crate) struct ShowOutput {
     shelved_because: Option<String>,
     /// Null where it rests on no window, or the window is whole neither in the cache nor on disk.
     replay: Option<Replay>,
-    /// The window, thinned as tag_history does.
+    /// The window, thinned as tag_history does; of an asset the newest of the tag that explains
+    /// most.
     points: Vec<Point>,
     provenance: Provenance,
 }
@@ -71,6 +72,7 @@ impl Tool for Show {
             (About::Tag(id), None) => {
                 (None, points(&deps.cache.window_last(*id, WINDOW), POINTS_MAX))
             }
+            (About::Asset(_), _) => (None, leading(deps, &open)),
             _ => (None, Vec::new()),
         };
         Ok(ShowOutput {
@@ -82,6 +84,12 @@ impl Tool for Show {
             provenance: Provenance::cache(None),
         })
     }
+}
+
+/// Gives what the cache has of the tag that explains most of an asset.
+fn leading(deps: &Deps, open: &Open) -> Vec<Point> {
+    let leading = open.seen.tag.as_deref().and_then(|tag| deps.cache.resolve(tag));
+    leading.map_or_else(Vec::new, |id| points(&deps.cache.window_last(id, WINDOW), POINTS_MAX))
 }
 
 /// Judges the same window again, beside the same neighbours and by the same instant.
