@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use criterion::Criterion;
-use ot_aiops::actors::{Collector, Deps, Plant, ServeDoors, Setup, Stay, newest_signal};
+use ot_aiops::actors::{Collector, Deps, Plant, ServeDoors, Setup, Stay};
 use ot_aiops::cache::{CacheLimits, Numbers, TagCache};
 use ot_aiops::diagnose::alarms::{AlarmEvent, AlarmQuestion, Change, analyse};
 use ot_aiops::diagnose::detect::{
@@ -220,7 +220,7 @@ fn diagnose(cache: &Arc<TagCache>, id: u32, neighbours: bool) {
     let of = Arc::clone(cache);
     let beside = LaterSignals::new(Box::new(move || {
         let ids = (1..=NEIGHBOURS).map(|n| TagId((id + n) % TAGS));
-        ids.map(|id| newest_signal(&of, id, SAMPLES)).collect()
+        ids.map(|id| Signal::of(&of.window_last(id, SAMPLES))).collect()
     }));
     if neighbours {
         black_box(LaterSignals::force(&beside));

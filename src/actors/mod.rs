@@ -28,7 +28,7 @@ pub use directory::Directory;
 pub use doors::ServeDoors;
 pub use findings::{
     About, AssetError, AssetState, Assets, FindingsFace, Judged, Loss, OPEN_MAX, Open, Published,
-    Round, Seen, Shelf, ShelveError, Turn, newest_signal,
+    Round, Seen, Shelf, ShelveError, Turn,
 };
 pub(crate) use findings::{WINDOW, beside, confirmed, is_silence, neighbours_of, present_fault};
 pub use historian::HistorianFace;

@@ -299,25 +299,12 @@ impl Group {
             to.push_alike(received, raw.bits.iter().map(|bits| kind.value(*bits)), quality);
             return;
         }
-        to.lost += self.each(column, raw, codes, &mut |sample| to.push(sample));
-    }
-
-    /// Shows the samples of copied rows, and counts those whose cell was freed before its time.
-    pub(super) fn each(
-        &self,
-        column: usize,
-        raw: &Raw,
-        codes: &Codes,
-        show: &mut impl FnMut(Sample),
-    ) -> u64 {
-        let mut lost = 0;
         for (_, sample) in self.samples(column, raw, codes) {
             match sample {
-                Some(sample) => show(sample),
-                None => lost += 1,
+                Some(sample) => to.push(sample),
+                None => to.lost += 1,
             }
         }
-        lost
     }
 
     /// Copies everything a tag has here, and gives the row it begins with.

@@ -7,7 +7,7 @@ use super::cells::{Content, weight};
 use super::codes::{CELL, Codes, Kind};
 use super::protocol::count;
 use super::raw::NO_SOURCE;
-use crate::model::{Quality, Sample, Timestamp};
+use crate::model::{Quality, Sample, Timestamp, Window};
 
 /// Samples on their way into a [`Past`], oldest first.
 #[derive(Default)]
@@ -219,13 +219,8 @@ impl Past {
         })
     }
 
-    /// Shows the samples of a range.
-    pub(super) fn each(
-        &self,
-        range: std::ops::Range<usize>,
-        codes: &Codes,
-        show: &mut impl FnMut(Sample),
-    ) {
-        range.filter_map(|at| self.sample(at, codes)).for_each(show);
+    /// Appends the samples from `first` to `end` to a window.
+    pub(super) fn push_to(&self, range: std::ops::Range<usize>, codes: &Codes, to: &mut Window) {
+        range.filter_map(|at| self.sample(at, codes)).for_each(|sample| to.push(sample));
     }
 }

@@ -97,27 +97,13 @@ impl TagCache {
         let mut window = Window::default();
         let mut raw = Raw::default();
         let mut read = |part: Part<'_>| match part {
-            Part::Past(past, range) => {
-                past.each(range, &self.codes, &mut |sample| window.push(sample));
-            }
+            Part::Past(past, range) => past.push_to(range, &self.codes, &mut window),
             Part::Ring(group, column, raw) => {
                 group.push_to(column, raw, &self.codes, &mut window);
             }
         };
         self.parts(id, span, &mut raw, &mut read);
         window
-    }
-
-    /// Shows a tag's newest `n` samples, or as many as there are, oldest first, without a window
-    /// made of them; counts those that are lost between.
-    pub fn samples_last(&self, id: TagId, n: usize, show: &mut impl FnMut(Sample)) -> u64 {
-        let mut lost = 0;
-        let mut raw = Raw::default();
-        self.parts(id, Span::Last(n), &mut raw, &mut |part| match part {
-            Part::Past(past, range) => past.each(range, &self.codes, show),
-            Part::Ring(group, column, raw) => lost += group.each(column, raw, &self.codes, show),
-        });
-        lost
     }
 
     /// Walks the parts that a tag's history lies in, oldest first; `raw` is memory to use.

@@ -22,7 +22,6 @@ pub use book::{About, Judged, OPEN_MAX, Open, Seen, Turn};
 pub use face::{FindingsFace, Loss, Published, Round};
 pub(crate) use links::present_fault;
 pub use shelf::{Shelf, ShelveError};
-pub use tags::newest_signal;
 pub(crate) use tags::{WINDOW, beside, confirmed, is_silence, neighbours_of};
 pub use together::AssetState;
 pub(crate) use watch::FindingsArgs;

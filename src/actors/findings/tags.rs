@@ -9,9 +9,7 @@ use super::links::LinkNow;
 use super::watch::{Group, Watch};
 use crate::cache::{Latest, TagCache};
 use crate::clock;
-use crate::diagnose::detect::{
-    DETECTORS, Detector, LaterSignals, Neighbours, Signal, SignalMaker, Subject,
-};
+use crate::diagnose::detect::{DETECTORS, Detector, LaterSignals, Neighbours, Signal, Subject};
 use crate::diagnose::{
     Finding, Judgement, Rest, Severity, Verdict, fresh_offsets_ms, names_no_item, skew,
 };
@@ -165,16 +163,8 @@ pub(crate) fn beside(cache: &Arc<TagCache>, id: TagId) -> LaterSignals {
     let cache = Arc::clone(cache);
     LaterSignals::new(Box::new(move || {
         let beside = neighbours_of(&cache, id).into_iter();
-        beside.map(|other| newest_signal(&cache, other, WINDOW)).collect()
+        beside.map(|other| Signal::of(&cache.window_last(other, WINDOW))).collect()
     }))
-}
-
-/// Makes the signal of a tag's newest samples.
-#[must_use]
-pub fn newest_signal(cache: &TagCache, id: TagId, samples: usize) -> Signal {
-    let mut maker = SignalMaker::with_room(samples);
-    let lost = cache.samples_last(id, samples, &mut |sample| maker.take(sample));
-    maker.signal(lost).unwrap_or_else(|| Signal::of(&cache.window_last(id, samples)))
 }
 
 /// Judges whether the device has such an item; `true` where it has not.

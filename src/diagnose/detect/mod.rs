@@ -10,7 +10,6 @@ mod flatline;
 mod freshness;
 mod hampel;
 mod heartbeat;
-mod making;
 mod neighbours;
 mod noise;
 mod oscillation;
@@ -29,7 +28,6 @@ pub use asset::{AssetWatch, Member};
 pub use backtest::{Backtest, Episode, backtest};
 pub use course::{Course, CourseExtent, Courses};
 pub use hampel::{HAMPEL_SIDE, Local, hampel};
-pub use making::SignalMaker;
 pub use neighbours::{LaterSignals, Neighbours};
 pub use signal::{Kind, Newest, SAMPLES_MAX, Signal};
 

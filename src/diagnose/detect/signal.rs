@@ -1,12 +1,17 @@
 //! A window made ready for the detectors, once for all of them.
 
 use super::course::{Course, Run};
-use super::making::Making;
 use crate::diagnose::finding::EvidenceSample;
-use crate::model::{Quality, Timestamp, Window};
+use crate::model::{Quality, Timestamp, Value, Window};
 
 /// The newest samples that are looked at; more says nothing of now.
 pub const SAMPLES_MAX: usize = 20_000;
+/// Whole numbers with no more different values are states.
+const STATES_MAX: usize = 8;
+/// Fewer samples say nothing of what kind of signal it is.
+const KIND_MIN: usize = 8;
+/// Beyond this the square of a number is none.
+const USABLE_MAX: f64 = 1e150;
 
 /// What kind of signal it is, by its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +61,7 @@ pub struct Signal {
     /// Since when all samples have been Bad; `None` where the newest is not.
     pub bad_since: Option<Timestamp>,
     /// Where each Bad sample stands that came since then.
-    pub(super) bad: Vec<EvidenceSample>,
+    bad: Vec<EvidenceSample>,
     /// When the value last changed; `None` where it never did in the window.
     pub changed: Option<Timestamp>,
     /// What kind of signal it is.
@@ -77,7 +82,23 @@ impl Signal {
         if !window.received.is_sorted() {
             order.sort_by_key(|at| window.received.get(*at).copied());
         }
-        let mut making = Making::with_room(order.len());
+        let mut signal = Self {
+            numbers: Vec::with_capacity(order.len()),
+            times: Vec::with_capacity(order.len()),
+            positions: Vec::with_capacity(order.len()),
+            arrivals: Vec::with_capacity(order.len()),
+            stamped: Vec::new(),
+            restamped: 0,
+            newest: None,
+            bad_since: None,
+            bad: Vec::new(),
+            changed: None,
+            kind: Kind::Unknown,
+            lost: window.lost,
+            course: Run::default(),
+        };
+        let mut before: Option<&Value> = None;
+        let mut is_measured = false;
         for position in order {
             let (Some(value), Some(quality), Some(received)) = (
                 window.values.get(position),
@@ -86,10 +107,42 @@ impl Signal {
             ) else {
                 continue;
             };
+            let is_again = signal.newest.is_some_and(|newest| newest.received == received);
+            if is_again && before == Some(value) {
+                continue;
+            }
             let source = window.source.get(position).copied().flatten();
-            making.push(position, value, quality, (source, received));
+            let newest = signal.newest.filter(|newest| newest.source == source && source.is_some());
+            let source_since = newest.map_or(received, |newest| newest.source_since);
+            if source.is_some() && newest.is_none() {
+                signal.stamped.push(received);
+                signal.restamped += usize::from(before == Some(value));
+            }
+            signal.newest = Some(Newest { position, received, quality, source, source_since });
+            signal.arrivals.push(received);
+            if quality.is_bad() {
+                signal.bad_since.get_or_insert(received);
+                signal.bad.push(EvidenceSample { position, received_ts: received });
+                continue;
+            }
+            signal.bad_since = None;
+            signal.bad.clear();
+            if before.is_some_and(|before| before != value) {
+                signal.changed = Some(received);
+            }
+            before = Some(value);
+            let Some(number) = value.as_f64().filter(|x| x.abs() < USABLE_MAX) else { continue };
+            is_measured |= !matches!(value, Value::Bool(_));
+            signal.numbers.push(number);
+            signal.times.push(received);
+            signal.positions.push(position);
         }
-        making.signal(window.lost)
+        signal.kind = match () {
+            () if signal.numbers.is_empty() && before.is_some() => Kind::Discrete,
+            () if !is_measured && !signal.numbers.is_empty() => Kind::Discrete,
+            () => kind(&signal.numbers),
+        };
+        signal
     }
 
     /// Adds its long run.
@@ -130,10 +183,37 @@ impl Signal {
     }
 }
 
+/// Tells what kind of signal measured numbers are.
+fn kind(numbers: &[f64]) -> Kind {
+    if numbers.len() < KIND_MIN {
+        return Kind::Unknown;
+    }
+    if numbers.iter().any(|x| x.fract() != 0.0) {
+        return Kind::Analogue;
+    }
+    let mut states: Vec<f64> = Vec::with_capacity(STATES_MAX);
+    for x in numbers {
+        if !states.contains(x) {
+            states.push(*x);
+        }
+        if states.len() > STATES_MAX {
+            break;
+        }
+    }
+    let steps = || numbers.iter().zip(numbers.iter().skip(1));
+    let falls = steps().filter(|(a, b)| b < a).count();
+    let rises = steps().filter(|(a, b)| b > a).count();
+    match () {
+        () if rises > 2 && rises > 20 * falls => Kind::Counter,
+        () if states.len() <= STATES_MAX => Kind::Discrete,
+        () => Kind::Analogue,
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{Sample, Value};
+    use crate::model::Sample;
 
     /// Makes a window of good numbers, one a second from second 0.
     pub(in crate::diagnose::detect) fn window(values: &[f64]) -> Window {
