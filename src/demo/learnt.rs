@@ -82,7 +82,7 @@ impl Areas {
         let mut out = Vec::new();
         for (area, (ids, judge)) in &mut self.judges {
             let newest = |id: &TagId| self.collector.cache.window_last(*id, NEWEST);
-            judge.look(&ids.iter().map(newest).collect::<Vec<_>>());
+            judge.look(&ids.iter().map(newest).collect::<Vec<_>>()).unwrap();
             if let Some(now) = judge.now().filter(|now| now.alarmed_since.is_some()) {
                 let leading = ids[now.leading].0 as usize;
                 out.push((area.clone(), self.collector.known[leading].point.name));

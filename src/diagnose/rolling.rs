@@ -28,6 +28,11 @@ impl RollingMean {
         self.values.iter().sum::<f64>() / n
     }
 
+    /// Forgets what it holds.
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+    }
+
     /// Gives the population standard deviation of what it holds.
     pub(super) fn deviation(&self) -> f64 {
         super::spread::spread(self.values.iter().copied()).1

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::assets::ByName;
-use super::book::{About, Seen};
+use super::book::{About, Book, Seen};
 use super::links::LinkNow;
 use super::tags::{WINDOW, short};
 use super::watch::Watch;
+use crate::cache::TagCache;
 use crate::diagnose::asset::{AssetJudge, AssetNow, LearntAsset};
 use crate::diagnose::{Severity, Verdict};
-use crate::model::{EndpointName, Tag, TagId, Timestamp, Window};
+use crate::model::{EndpointName, Tag, TagId, TagName, Timestamp, Window};
 
 /// How a learnt asset stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,28 +35,21 @@ impl Watch {
             let members = self.members(learnt, links);
             let Some(judge) = self.judges.get_mut(name) else { continue };
             let why_not = match members {
-                Err(why_not) => Some(why_not),
-                Ok(members) => {
-                    let cache = &self.args.cache;
-                    let leads = members.get(learnt.leads).and_then(|(id, _)| cache.latest(*id));
-                    if leads.is_some_and(|leads| judge.is_due(leads.sample.received_ts)) {
-                        let window = |(id, _): &(TagId, Arc<Tag>)| cache.window_last(*id, WINDOW);
-                        judge.look(&members.iter().map(window).collect::<Vec<Window>>());
-                        let seen = judge
-                            .now()
-                            .map(|now| (now.alarmed_since, seen(name, learnt, &members, now)));
-                        let mut book = self.args.face.book.lock();
-                        let about = About::Asset(name.clone());
-                        match seen {
-                            Some((Some(_), seen)) => {
-                                book.found(Verdict::AssetDeviation, about, seen, now);
-                            }
-                            Some((None, _)) => book.absent(Verdict::AssetDeviation, &about, now),
-                            None => {}
-                        }
-                    }
-                    None
+                Err(why_not) => {
+                    judge.interrupt();
+                    Some(why_not)
                 }
+                Ok(members) => match look(&self.args.cache, judge, &members) {
+                    None => self.states.remove(name).and_then(|state| state.why_not),
+                    Some(Err(lacking)) => Some(format!("{lacking} has no value of now")),
+                    Some(Ok(_)) => {
+                        if let Some(stands) = judge.now() {
+                            let seen = seen(name, learnt, &members, stands);
+                            tell(&mut self.args.face.book.lock(), name, stands, seen, now);
+                        }
+                        None
+                    }
+                },
             };
             states.insert(name.clone(), AssetState { now: judge.now(), why_not });
         }
@@ -92,6 +86,34 @@ impl Watch {
             }
         };
         learnt.tags.iter().map(member).collect()
+    }
+}
+
+/// Judges what has come; `None` where nothing has. Where a tag has no value to judge, its name.
+fn look(
+    cache: &TagCache,
+    judge: &mut AssetJudge,
+    members: &[(TagId, Arc<Tag>)],
+) -> Option<Result<usize, TagName>> {
+    let (leads, _) = members.get(judge.learnt().leads)?;
+    let newest = cache.latest(*leads)?;
+    if !judge.is_due(newest.sample.received_ts) {
+        return None;
+    }
+    let windows: Vec<Window> =
+        members.iter().map(|(id, _)| cache.window_last(*id, WINDOW)).collect();
+    let lacking = |at: usize| members.get(at).map(|(_, tag)| tag.name.clone());
+    match judge.look(&windows) {
+        Ok(rows) => Some(Ok(rows)),
+        Err(at) => lacking(at).map(Err),
+    }
+}
+
+fn tell(book: &mut Book, name: &Arc<str>, stands: AssetNow, seen: Seen, now: Timestamp) {
+    let about = About::Asset(name.clone());
+    match stands.alarmed_since {
+        Some(_) => book.found(Verdict::AssetDeviation, about, seen, now),
+        None => book.absent(Verdict::AssetDeviation, &about, now),
     }
 }
 

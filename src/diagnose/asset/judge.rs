@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::rows::rows;
-use super::{AssetModel, LearntAsset};
+use super::rows::{lacking, rows};
+use super::{AssetIndex, AssetModel, LearntAsset};
 use crate::diagnose::learned::QUIET;
 use crate::model::{Timestamp, Window};
 
-/// How an asset stood at its newest row.
+/// How an asset stood at its newest row; while an alarm fades, at the last one beyond its limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AssetNow {
     /// When that was.
@@ -58,29 +58,55 @@ impl AssetJudge {
         self.reached != Some(newest)
     }
 
-    /// Judges the rows that have come since the last look, out of the newest of each history.
-    pub fn look(&mut self, histories: &[Window]) {
+    /// Forgets how it stood where judging was interrupted: what it had followed stays, and the
+    /// next look marks what is there.
+    pub fn interrupt(&mut self) {
+        if self.reached.take().is_some() {
+            self.model.interrupt();
+            self.now = None;
+            self.quiet = 0;
+        }
+    }
+
+    /// Judges the rows that have come since the last look, out of the newest of each history, and
+    /// counts them.
+    ///
+    /// # Errors
+    /// The first signal whose newest value can't be judged: how it stood is not how it stands.
+    pub fn look(&mut self, histories: &[Window]) -> Result<usize, usize> {
         let LearntAsset { leads, apart_ms, .. } = *self.learnt;
         let newest = histories.get(leads).and_then(|leads| leads.received.last());
-        let Some(newest) = newest.copied() else { return };
+        let Some(newest) = newest.copied() else { return Err(leads) };
         let Some(reached) = self.reached else {
             self.reached = Some(newest);
-            return;
+            return lacking(histories).map_or(Ok(0), Err);
         };
         // A clock that was set back must not silence it until it has caught up.
         let reached = if newest < reached { newest.plus_millis(-1) } else { reached };
+        let mut count = 0;
         for (at, row) in rows(histories, leads, apart_ms, Some(reached)) {
             self.reached = Some(at);
-            let Some(judged) = self.model.judge(&row) else { continue };
-            let limits = self.learnt.limits(&judged);
-            let before = self.now.and_then(|now| now.alarmed_since);
-            self.quiet = if limits > 1.0 { 0 } else { self.quiet + 1 };
-            let alarmed_since = match limits > 1.0 {
-                true => before.or(Some(at)),
-                false => before.filter(|_| self.quiet < QUIET),
-            };
-            self.now = Some(AssetNow { at, limits, leading: judged.leading, alarmed_since });
+            if let Some(judged) = self.model.judge(&row) {
+                self.note(at, &judged);
+                count += 1;
+            }
         }
+        lacking(histories).map_or(Ok(count), Err)
+    }
+
+    fn note(&mut self, at: Timestamp, judged: &AssetIndex) {
+        let limits = self.learnt.limits(judged);
+        let fresh = AssetNow { at, limits, leading: judged.leading, alarmed_since: None };
+        let before = self.now.filter(|before| before.alarmed_since.is_some());
+        self.quiet = if limits > 1.0 { 0 } else { self.quiet + 1 };
+        self.now = Some(match before {
+            _ if limits > 1.0 => {
+                let since = before.and_then(|before| before.alarmed_since);
+                AssetNow { alarmed_since: since.or(Some(at)), ..fresh }
+            }
+            Some(before) if self.quiet < QUIET => before,
+            _ => fresh,
+        });
     }
 }
 
@@ -133,7 +159,7 @@ mod tests {
         let mut judge = AssetJudge::begin(Arc::new(learnt()));
         let mut alarmed = Vec::new();
         for second in (600..1200_i64).step_by(5) {
-            judge.look(&until(&histories, second));
+            judge.look(&until(&histories, second)).unwrap();
             if let Some(AssetNow { alarmed_since: Some(since), leading, .. }) = judge.now() {
                 alarmed.push((second, since.millis() / 1000, leading));
             }
@@ -150,9 +176,9 @@ mod tests {
         let again: LearntAsset = serde_json::from_slice(&kept).unwrap();
         let judged = |learnt: LearntAsset| {
             let mut judge = AssetJudge::begin(Arc::new(learnt));
-            judge.look(&loop_of(600));
+            judge.look(&loop_of(600)).unwrap();
             assert_eq!(judge.now(), None, "the first look marks where it begins");
-            judge.look(&loop_of(850));
+            judge.look(&loop_of(850)).unwrap();
             judge.now().unwrap()
         };
         assert_eq!(judged(again), judged(learnt()));
@@ -162,10 +188,31 @@ mod tests {
     #[test]
     fn a_clock_set_back_does_not_silence_it() {
         let mut judge = AssetJudge::begin(Arc::new(learnt()));
-        judge.look(&loop_of(9000));
+        judge.look(&loop_of(9000)).unwrap();
         assert!(!judge.is_due(Timestamp::from_millis(8_999_000)));
         assert!(judge.is_due(Timestamp::from_millis(699_000)));
-        judge.look(&loop_of(700));
+        judge.look(&loop_of(700)).unwrap();
         assert_eq!(judge.now().unwrap().at, Timestamp::from_millis(699_000));
+    }
+
+    #[test]
+    fn a_signal_without_a_value_of_now_is_named_and_what_stood_is_forgotten_with_its_link() {
+        let mut judge = AssetJudge::begin(Arc::new(learnt()));
+        assert_eq!(judge.look(&loop_of(600)), Ok(0));
+        assert_eq!(judge.look(&loop_of(850)), Ok(250));
+        let stands = judge.now().unwrap();
+        assert!(stands.alarmed_since.is_some());
+        let mut histories = loop_of(850);
+        let kept = Sample {
+            quality: Quality::UNCERTAIN_LAST_USABLE,
+            ..histories[1].iter().last().unwrap()
+        };
+        let received_ts = kept.received_ts.plus_millis(500);
+        histories[1].push(Sample { received_ts, ..kept });
+        assert_eq!(judge.look(&histories), Err(1));
+        assert_eq!(judge.now(), Some(stands));
+        judge.interrupt();
+        assert_eq!(judge.now(), None);
+        assert_eq!(judge.look(&loop_of(1200)), Ok(0), "what came meanwhile was not watched");
     }
 }

@@ -105,6 +105,11 @@ impl AssetModel {
         })
     }
 
+    /// Forgets the newest rows, as what comes next does not follow on them.
+    fn interrupt(&mut self) {
+        self.rolling.iter_mut().for_each(RollingMean::clear);
+    }
+
     /// Judges the next row; `None` where a value is no usable number.
     ///
     /// How many components are kept is a choice that nothing decides: the index is the median

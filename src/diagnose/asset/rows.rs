@@ -1,6 +1,6 @@
 //! The signals of an asset side by side.
 
-use crate::model::{Timestamp, Window};
+use crate::model::{Quality, Timestamp, Window};
 
 /// A row of one value per signal, and when it was so.
 pub(super) type Row = (Timestamp, Vec<f64>);
@@ -13,8 +13,8 @@ pub fn busiest(histories: &[Window]) -> Option<usize> {
 }
 
 /// Puts histories side by side: whenever the one that leads shows something, a row of what each
-/// had last shown. It is left out as long as one of them is Bad, is no number, or has not begun;
-/// and where it comes no later than an instant, or sooner after it or another row than it may.
+/// had last shown. It is left out as long as one of them is Bad, is kept from before its link
+/// broke, is no number, or has not begun; and where it comes no later than an instant, or sooner after it or another row than it may.
 #[must_use]
 pub fn rows(
     histories: &[Window],
@@ -48,14 +48,26 @@ fn value(history: &Window, reached: &mut usize, at: Timestamp) -> Option<f64> {
         *reached += 1;
     }
     let last = reached.checked_sub(1)?;
-    let is_bad = history.qualities.get(last)?.is_bad();
-    history.values.get(last)?.as_f64().filter(|x| x.is_finite() && !is_bad)
+    usable(history, last)
+}
+
+fn usable(history: &Window, at: usize) -> Option<f64> {
+    let quality = *history.qualities.get(at)?;
+    // What was kept from before an outage is not what the process shows now.
+    let is_kept = quality == Quality::UNCERTAIN_LAST_USABLE;
+    history.values.get(at)?.as_f64().filter(|x| x.is_finite() && !quality.is_bad() && !is_kept)
+}
+
+/// Gives the first signal whose newest value can stand in no row.
+pub(super) fn lacking(histories: &[Window]) -> Option<usize> {
+    let newest = |history: &Window| usable(history, history.len().checked_sub(1)?);
+    histories.iter().position(|history| newest(history).is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Quality, Sample, Value};
+    use crate::model::{Sample, Value};
 
     fn window(values: &[(i64, Option<f64>)]) -> Window {
         let mut window = Window::default();
@@ -94,5 +106,28 @@ mod tests {
         let found = at(rows(&[a, b], 0, 0, None));
         assert_eq!(found, [(100, vec![1.0, 5.0]), (300, vec![3.0, 6.0])]);
         assert!(rows(&[], 0, 0, None).is_empty());
+    }
+
+    #[test]
+    fn what_was_kept_from_before_an_outage_stands_in_no_row() {
+        let a = window(&[(100, Some(1.0)), (200, Some(2.0)), (300, Some(3.0))]);
+        let mut b = window(&[(100, Some(5.0))]);
+        b.push(Sample {
+            value: Value::F64(5.0),
+            quality: Quality::UNCERTAIN_LAST_USABLE,
+            source_ts: None,
+            received_ts: Timestamp::from_millis(150),
+        });
+        assert_eq!(lacking(&[a.clone(), b.clone()]), Some(1));
+        assert_eq!(at(rows(&[a.clone(), b.clone()], 0, 0, None)), [(100, vec![1.0, 5.0])]);
+        b.push(Sample {
+            value: Value::F64(6.0),
+            quality: Quality::GOOD,
+            source_ts: None,
+            received_ts: Timestamp::from_millis(250),
+        });
+        assert_eq!(lacking(&[a.clone(), b.clone()]), None);
+        let found = at(rows(&[a, b], 0, 0, None));
+        assert_eq!(found, [(100, vec![1.0, 5.0]), (300, vec![3.0, 6.0])]);
     }
 }

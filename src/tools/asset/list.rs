@@ -22,7 +22,8 @@ struct AssetAnswer {
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// How far out it was at its newest row; 1 is the limit.
+    /// How far out it was at its newest row, and while an alarm fades at the last one beyond its
+    /// limit, which is 1.
     limits: Option<f64>,
     /// The tag that explained most of it then.
     leading: Option<String>,
