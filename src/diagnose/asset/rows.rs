@@ -14,7 +14,8 @@ pub fn busiest(histories: &[Window]) -> Option<usize> {
 
 /// Puts histories side by side: whenever the one that leads shows something, a row of what each
 /// had last shown. It is left out as long as one of them is Bad, is kept from before its link
-/// broke, is no number, or has not begun; and where it comes no later than an instant, or sooner after it or another row than it may.
+/// broke, is no number, or has not begun; and where it comes no later than an instant, or sooner
+/// after it or another row than it may.
 #[must_use]
 pub fn rows(
     histories: &[Window],

@@ -88,7 +88,7 @@ impl Tool for Show {
 
 /// Gives what the cache has of the tag that explains most of an asset.
 fn leading(deps: &Deps, open: &Open) -> Vec<Point> {
-    let leading = open.seen.tag.as_deref().and_then(|tag| deps.cache.resolve(tag));
+    let leading = open.seen.tag.as_deref().and_then(|tag| deps.resolve(tag));
     leading.map_or_else(Vec::new, |id| points(&deps.cache.window_last(id, WINDOW), POINTS_MAX))
 }
 
