@@ -55,6 +55,8 @@ impl Areas {
             let of_area: Vec<Window> =
                 ids.iter().map(|id| histories[id.0 as usize].clone()).collect();
             let learnt = LearntAsset::learn(names, &of_area, ASSET_STANDING).unwrap();
+            let is_judged = |id: &TagId| learnt.tags.iter().any(|tag| tag == line.name(*id));
+            let ids: Vec<TagId> = ids.into_iter().filter(is_judged).collect();
             line.judges.insert(area, (ids, AssetJudge::begin(Arc::new(learnt))));
         }
         line

@@ -19,7 +19,7 @@ impl RollingMean {
     /// Takes the next value and gives the mean. It is summed anew: a running sum would keep the
     /// rounding of every value there ever was.
     pub(super) fn push(&mut self, value: f64) -> f64 {
-        if self.values.len() == self.n {
+        if self.values.len() >= self.n {
             self.values.pop_front();
         }
         self.values.push_back(value);

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::distinct::distinct;
 use super::rows::{busiest, rows};
-use super::{AssetIndex, AssetModel};
+use super::{AssetIndex, AssetModel, SIGNALS_MAX};
 use crate::model::{Timestamp, Window};
 
 /// Rows that are learnt from: of a longer stretch every second one, every third and so on.
@@ -30,7 +31,8 @@ pub struct LearntAsset {
 }
 
 impl LearntAsset {
-    /// Learns from the histories of tags, in the order of the tags.
+    /// Learns from the histories of tags, in the order of the tags. What the others explain all
+    /// of is left out.
     ///
     /// # Errors
     /// Why nothing can be learnt.
@@ -39,13 +41,26 @@ impl LearntAsset {
         histories: &[Window],
         limit: f64,
     ) -> Result<Self, &'static str> {
+        if histories.len() > SIGNALS_MAX {
+            return Err("an asset needs 2 to 64 signals");
+        }
         let leads = busiest(histories).ok_or("there are no tags to learn from")?;
         let all = rows(histories, leads, 0, None);
         let apart_ms = apart_ms(&all.iter().map(|(at, _)| *at).collect::<Vec<_>>());
         let kept = if apart_ms > 0 { rows(histories, leads, apart_ms, None) } else { all };
         let at = |row: Option<&super::rows::Row>| row.map_or(0, |(at, _)| at.nanos());
         let (first_ns, last_ns) = (at(kept.first()), at(kept.last()));
-        let values: Vec<Vec<f64>> = kept.into_iter().map(|(_, row)| row).collect();
+        let mut values: Vec<Vec<f64>> = kept.into_iter().map(|(_, row)| row).collect();
+        let own = distinct(&values, leads);
+        let is_own = |signal: &usize| own.binary_search(signal).is_ok();
+        for row in &mut values {
+            let mut signals = 0..;
+            row.retain(|_| signals.next().is_some_and(|signal| is_own(&signal)));
+        }
+        let named = tags.into_iter().enumerate().filter(|(signal, _)| is_own(signal));
+        let tags: Vec<String> = named.map(|(_, tag)| tag).collect();
+        let leads =
+            own.binary_search(&leads).map_err(|_| "the signal that shows most never moves")?;
         let model = AssetModel::learn(&values)?;
         Ok(Self { tags, leads, apart_ms, rows: values.len(), first_ns, last_ns, limit, model })
     }
@@ -85,6 +100,8 @@ fn apart_ms(times: &[Timestamp]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::trained::tests::noise;
+    use crate::model::{Quality, Sample, Value};
 
     #[test]
     fn a_long_stretch_is_thinned_to_what_is_learnt_from() {
@@ -92,6 +109,28 @@ mod tests {
         assert_eq!(apart_ms(&times(10_000)), 0);
         assert_eq!(apart_ms(&times(10_001)), 1500);
         assert_eq!(apart_ms(&times(40_000)), 3500);
+    }
+
+    #[test]
+    fn one_sensor_in_two_units_is_one_signal() {
+        let (a, b) = (noise(600, 3), noise(600, 4));
+        let history = |value: &dyn Fn(usize) -> f64| {
+            let mut window = Window::default();
+            for n in 0..600 {
+                let received_ts = Timestamp::from_millis(i64::try_from(n).unwrap() * 1000);
+                let (value, quality) = (Value::F64(value(n)), Quality::GOOD);
+                window.push(Sample { value, quality, source_ts: None, received_ts });
+            }
+            window
+        };
+        let celsius = history(&|n| a[n]);
+        let histories = [celsius.clone(), history(&|n| 1.8 * a[n] + 32.0), history(&|n| b[n])];
+        let tags = ["c", "f", "other"].map(str::to_owned).to_vec();
+        let learnt = LearntAsset::learn(tags, &histories, 3.0).unwrap();
+        assert_eq!(learnt.tags, ["c", "other"]);
+        let twins = [celsius, history(&|n| 1.8 * a[n] + 32.0)];
+        let tags = ["c", "f"].map(str::to_owned).to_vec();
+        assert!(LearntAsset::learn(tags, &twins, 3.0).is_err(), "one signal is no asset");
     }
 
     #[test]

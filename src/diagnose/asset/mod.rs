@@ -2,6 +2,7 @@
 //! components (Jackson and Mudholkar 1979), joined to one index (Yue and Qin 2001), for every
 //! number of components.
 
+mod distinct;
 mod judge;
 mod learnt;
 mod matrix;

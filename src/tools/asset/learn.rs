@@ -43,7 +43,7 @@ pub(crate) struct LearnOutput {
     asset: String,
     /// The tags that are judged together.
     tags: Vec<TagName>,
-    /// Tags of the pattern that are no measured numbers.
+    /// Tags of the pattern that are no measured numbers, never moved, or are explained by others.
     left_out: Vec<TagName>,
     /// Rows that were learnt from, and when the first and the last were.
     rows: usize,
@@ -83,10 +83,10 @@ impl Tool for Learn {
             return Err(ToolError::argument(text));
         }
         let found = measured(deps, selected, span).await?;
-        let tags: Vec<String> = found.names.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = found.names.iter().map(ToString::to_string).collect();
         let histories = found.histories;
         let learnt =
-            tokio::task::spawn_blocking(move || LearntAsset::learn(tags, &histories, limit))
+            tokio::task::spawn_blocking(move || LearntAsset::learn(names, &histories, limit))
                 .await
                 .map_err(|error| {
                     ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
@@ -96,13 +96,15 @@ impl Tool for Learn {
                 })?;
         let (since, until) = learnt.stretch();
         let rows = learnt.rows;
+        let is_judged = |name: &TagName| learnt.tags.iter().any(|tag| *tag == **name);
+        let (tags, explained): (Vec<_>, Vec<_>) = found.names.into_iter().partition(is_judged);
         deps.put_asset(&name, learnt, &call.principal).await.map_err(refused)?;
         let uid = call.principal.uid;
         tracing::info!(asset = %name, uid, rows, "learnt, and judged from now on");
         Ok(LearnOutput {
             asset: name,
-            tags: found.names,
-            left_out: found.others,
+            tags,
+            left_out: [found.others, explained].concat(),
             rows,
             since,
             until,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::actors::Deps;
+use crate::diagnose::asset::SIGNALS_MAX;
 use crate::diagnose::is_measured;
 use crate::model::{Tag, TagId, TagName, Window};
 use crate::tools::ToolError;
@@ -20,7 +21,7 @@ pub(in crate::tools) struct Measured {
     pub(in crate::tools) truncated: bool,
 }
 
-/// Reads the histories of those tags that are measured numbers.
+/// Reads the histories of those tags that are measured numbers, as many as an asset may have.
 pub(in crate::tools) async fn measured(
     deps: &Deps,
     tags: Vec<(TagId, Arc<Tag>)>,
@@ -31,6 +32,10 @@ pub(in crate::tools) async fn measured(
         let recorded = recorded(deps, id, span).await?;
         found.truncated |= recorded.truncated;
         if is_measured(&recorded.window) {
+            if found.names.len() == SIGNALS_MAX {
+                let text = format!("more than {SIGNALS_MAX} of the tags are measured numbers");
+                return Err(ToolError::argument(text));
+            }
             found.names.push(tag.name.clone());
             found.histories.push(recorded.window);
         } else {
