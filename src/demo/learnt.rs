@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::simulated::{Collector, Sound};
-use crate::diagnose::asset::{ASSET_STANDING, AssetJudge, LearntAsset};
+use crate::diagnose::asset::{ASSET_STANDING, AssetJudge, LearntAsset, Member};
 use crate::diagnose::is_measured;
-use crate::model::{TagId, Timestamp, Value, Window};
+use crate::model::{Tag, TagId, Timestamp, Value, Window};
 
 /// What is learnt from.
 const LEARN_S: i64 = 3_600;
@@ -51,19 +51,19 @@ impl Areas {
             }
         }
         for (area, ids) in areas {
-            let names = ids.iter().map(|id| line.name(*id).to_owned()).collect();
+            let members = ids.iter().map(|id| Member::of(line.tag(*id))).collect();
             let of_area: Vec<Window> =
                 ids.iter().map(|id| histories[id.0 as usize].clone()).collect();
-            let learnt = LearntAsset::learn(names, &of_area, ASSET_STANDING).unwrap();
-            let is_judged = |id: &TagId| learnt.tags.iter().any(|tag| tag == line.name(*id));
+            let learnt = LearntAsset::learn(members, &of_area, ASSET_STANDING).unwrap();
+            let is_judged = |id: &TagId| learnt.tags.iter().any(|tag| tag.is_still(line.tag(*id)));
             let ids: Vec<TagId> = ids.into_iter().filter(is_judged).collect();
             line.judges.insert(area, (ids, AssetJudge::begin(Arc::new(learnt))));
         }
         line
     }
 
-    fn name(&self, id: TagId) -> &'static str {
-        self.collector.known[id.0 as usize].point.name
+    fn tag(&self, id: TagId) -> &Tag {
+        &self.collector.known[id.0 as usize].tag
     }
 
     /// Goes on by a second, one sensor showing so much more than there is.

@@ -36,22 +36,26 @@ pub(super) type ByName = BTreeMap<Arc<str>, Arc<LearntAsset>>;
 
 /// All that were learnt.
 #[derive(Debug, Default)]
-pub struct Assets(Mutex<ByName>);
+pub struct Assets {
+    by_name: Mutex<ByName>,
+    /// One change at a time: what is judged is what was recorded last.
+    change: tokio::sync::Mutex<()>,
+}
 
 impl Assets {
     /// Gives them all, by name.
     #[must_use]
     pub fn all(&self) -> BTreeMap<Arc<str>, Arc<LearntAsset>> {
-        self.0.lock().clone()
+        self.by_name.lock().clone()
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.lock().contains_key(name)
+        self.by_name.lock().contains_key(name)
     }
 
     /// Takes in what the ledger keeps.
     pub(super) fn restore(&self, ledger: &Ledger) -> Result<(), LedgerError> {
-        let mut assets = self.0.lock();
+        let mut assets = self.by_name.lock();
         for (name, bytes) in ledger.documents(ASSET)? {
             match serde_json::from_slice::<LearntAsset>(&bytes) {
                 Ok(learnt) => {
@@ -69,7 +73,7 @@ impl Assets {
     }
 
     fn has_room_for(&self, name: &str, learnt: &LearntAsset) -> bool {
-        let assets = self.0.lock();
+        let assets = self.by_name.lock();
         let others = || assets.iter().filter(|(other, _)| other.as_ref() != name);
         let signals: usize = others().map(|(_, other)| other.tags.len()).sum();
         others().count() < ASSETS_MAX && signals + learnt.tags.len() <= SIGNALS_MAX
@@ -87,9 +91,6 @@ impl Deps {
         learnt: LearntAsset,
         by: &Principal,
     ) -> Result<(), AssetError> {
-        if !self.findings.assets.has_room_for(name, &learnt) {
-            return Err(AssetError::Full);
-        }
         let bytes =
             serde_json::to_vec(&learnt).map_err(|error| LedgerError::Unfit(error.to_string()))?;
         let (since, until) = learnt.stretch();
@@ -101,9 +102,18 @@ impl Deps {
             .with("since", since.to_rfc3339_millis())
             .with("until", until.to_rfc3339_millis())
             .with("limit", learnt.limit);
-        self.ledger.put(event, vec![document(name, Some(bytes))]).await?;
-        self.findings.assets.0.lock().insert(name.into(), Arc::new(learnt));
-        Ok(())
+        let (deps, name) = (self.clone(), name.to_owned());
+        to_its_end(async move {
+            let assets = &deps.findings.assets;
+            let _alone = assets.change.lock().await;
+            if !assets.has_room_for(&name, &learnt) {
+                return Err(AssetError::Full);
+            }
+            deps.ledger.put(event, vec![document(&name, Some(bytes))]).await?;
+            assets.by_name.lock().insert(name.into(), Arc::new(learnt));
+            Ok(())
+        })
+        .await?
     }
 
     /// Forgets an asset once that is recorded; `false` where there is none of the name.
@@ -115,13 +125,27 @@ impl Deps {
         name: &str,
         by: &Principal,
     ) -> Result<bool, LedgerError> {
-        if !self.findings.assets.has(name) {
-            return Ok(false);
-        }
         let event = Event::new(What::AssetForgotten).by(by).with("asset", name);
-        self.ledger.put(event, vec![document(name, None)]).await?;
-        Ok(self.findings.assets.0.lock().remove(name).is_some())
+        let (deps, name) = (self.clone(), name.to_owned());
+        to_its_end(async move {
+            let assets = &deps.findings.assets;
+            let _alone = assets.change.lock().await;
+            if !assets.has(&name) {
+                return Ok(false);
+            }
+            deps.ledger.put(event, vec![document(&name, None)]).await?;
+            Ok(assets.by_name.lock().remove(name.as_str()).is_some())
+        })
+        .await?
     }
+}
+
+/// Brings a change to its end even where the caller leaves meanwhile: what is recorded and what
+/// is judged must not part.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = T> + Send + 'static,
+) -> Result<T, LedgerError> {
+    tokio::spawn(change).await.map_err(|error| LedgerError::Closed(error.to_string()))
 }
 
 fn document(name: &str, bytes: Option<Vec<u8>>) -> Document {
@@ -131,7 +155,8 @@ fn document(name: &str, bytes: Option<Vec<u8>>) -> Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Door, Quality, Sample, Timestamp, Value, Window};
+    use crate::diagnose::asset::Member;
+    use crate::model::{Door, Quality, Sample, Tag, Timestamp, Value, Window};
 
     fn learnt(signals: usize) -> LearntAsset {
         let window = |nth: usize| {
@@ -145,8 +170,8 @@ mod tests {
             window
         };
         let histories: Vec<Window> = (0..signals).map(window).collect();
-        let names = (0..signals).map(|n| format!("t{n}")).collect();
-        LearntAsset::learn(names, &histories, 3.0).unwrap()
+        let members = (0..signals).map(|n| Member::of(&Tag::new(&format!("t{n}"), "plc", "HR0")));
+        LearntAsset::learn(members.collect(), &histories, 3.0).unwrap()
     }
 
     #[tokio::test]
@@ -162,7 +187,21 @@ mod tests {
         restored.restore(&deps.ledger).unwrap();
         let all = restored.all();
         assert_eq!(all.keys().map(AsRef::as_ref).collect::<Vec<_>>(), ["loop1"]);
-        assert_eq!(all["loop1"].tags, ["t0", "t1"]);
+        let names: Vec<&str> = all["loop1"].tags.iter().map(|tag| &*tag.name).collect();
+        assert_eq!(names, ["t0", "t1"]);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_leaves_does_not_part_what_is_recorded_from_what_is_judged() {
+        let deps = Deps::alone();
+        let by = Principal { door: Door::Operator, uid: 7, gid: 7, pid: None, session: 1 };
+        let mut put = Box::pin(deps.put_asset("loop1", learnt(2), &by));
+        // Asked once, and then dropped.
+        assert!(futures::poll!(&mut put).is_pending());
+        drop(put);
+        // Changes wait for each other: the next one finds it.
+        assert!(deps.forget_asset("loop1", &by).await.unwrap());
+        assert!(deps.ledger.documents(ASSET).unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use super::links::LinkNow;
 use super::tags::{WINDOW, short};
 use super::watch::Watch;
 use crate::cache::TagCache;
-use crate::diagnose::asset::{AssetJudge, AssetNow, LearntAsset};
+use crate::diagnose::asset::{AssetJudge, AssetNow, LearntAsset, Member};
 use crate::diagnose::{Severity, Verdict};
 use crate::model::{EndpointName, Tag, TagId, TagName, Timestamp, Window};
 
@@ -74,10 +74,14 @@ impl Watch {
         learnt: &LearntAsset,
         links: &HashMap<EndpointName, LinkNow>,
     ) -> Result<Vec<(TagId, Arc<Tag>)>, String> {
-        let member = |name: &String| {
+        let member = |member: &Member| {
+            let name = &member.name;
             let found = self.args.cache.resolve(name);
             let found = found.and_then(|id| Some((id, self.args.cache.tag(id)?)));
             let (id, tag) = found.ok_or_else(|| format!("{name} is no longer a tag"))?;
+            if !member.is_still(&tag) {
+                return Err(format!("{name} is made otherwise than when it was learnt"));
+            }
             let link = links.get(&tag.endpoint);
             match link.filter(|link| !link.is_down && !link.is_dead(tag.unit)) {
                 Some(link) if link.is_settled => Ok((id, tag)),

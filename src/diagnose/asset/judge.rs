@@ -81,8 +81,11 @@ impl AssetJudge {
             self.reached = Some(newest);
             return lacking(histories).map_or(Ok(0), Err);
         };
-        // A clock that was set back must not silence it until it has caught up.
-        let reached = if newest < reached { newest.plus_millis(-1) } else { reached };
+        if newest < reached {
+            // A clock that was set back must not silence it until it has caught up.
+            self.reached = Some(newest);
+            return lacking(histories).map_or(Ok(0), Err);
+        }
         let mut count = 0;
         for (at, row) in rows(histories, leads, apart_ms, Some(reached)) {
             self.reached = Some(at);
@@ -113,8 +116,9 @@ impl AssetJudge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::asset::Member;
     use crate::diagnose::trained::tests::noise;
-    use crate::model::{Quality, Sample, Value};
+    use crate::model::{Quality, Sample, Tag, Value};
 
     /// Three flows that move together; the last loses some between seconds 800 and 900.
     fn loop_of(seconds: usize) -> Vec<Window> {
@@ -138,7 +142,8 @@ mod tests {
     }
 
     fn learnt() -> LearntAsset {
-        let tags = ["in", "same", "out"].map(str::to_owned).to_vec();
+        let member = |name| Member::of(&Tag::new(name, "plc", "HR0"));
+        let tags = ["in", "same", "out"].map(member).to_vec();
         LearntAsset::learn(tags, &loop_of(600), 1.3).unwrap()
     }
 
@@ -191,8 +196,9 @@ mod tests {
         judge.look(&loop_of(9000)).unwrap();
         assert!(!judge.is_due(Timestamp::from_millis(8_999_000)));
         assert!(judge.is_due(Timestamp::from_millis(699_000)));
-        judge.look(&loop_of(700)).unwrap();
-        assert_eq!(judge.now().unwrap().at, Timestamp::from_millis(699_000));
+        assert_eq!(judge.look(&loop_of(700)), Ok(0), "it goes on from there");
+        assert_eq!(judge.look(&loop_of(702)), Ok(2));
+        assert_eq!(judge.now().unwrap().at, Timestamp::from_millis(701_000));
     }
 
     #[test]

@@ -5,16 +5,44 @@ use serde::{Deserialize, Serialize};
 use super::distinct::distinct;
 use super::rows::{busiest, rows};
 use super::{AssetIndex, AssetModel, SIGNALS_MAX};
-use crate::model::{Timestamp, Window};
+use crate::model::{Tag, Timestamp, Window};
 
 /// Rows that are learnt from: of a longer stretch every second one, every third and so on.
 const ROWS_MAX: usize = 10_000;
+
+/// A tag of an asset, as it was while the asset was learnt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Where its values came from, and how they were made of what the device gave.
+    made: String,
+}
+
+impl Member {
+    /// Describes a tag.
+    #[must_use]
+    pub fn of(tag: &Tag) -> Self {
+        let Tag { endpoint, unit, address, data_type, order, path, scale, unit_text, .. } = tag;
+        let made = format!(
+            "{endpoint} {unit:?} {address} {data_type:?} {order:?} {path:?} {scale:?} {unit_text}"
+        );
+        Self { name: tag.name.to_string(), made }
+    }
+
+    /// Tells whether a tag still shows what it showed then: another address, type, scale or unit
+    /// makes its values other ones.
+    #[must_use]
+    pub fn is_still(&self, tag: &Tag) -> bool {
+        self.made == Self::of(tag).made
+    }
+}
 
 /// What an asset was like in a stretch that somebody knows to be sound.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LearntAsset {
     /// Its tags, in the order of a row.
-    pub tags: Vec<String>,
+    pub tags: Vec<Member>,
     /// The one that shows most, which makes the rows.
     pub leads: usize,
     /// Rows lie at least so far apart.
@@ -37,7 +65,7 @@ impl LearntAsset {
     /// # Errors
     /// Why nothing can be learnt.
     pub fn learn(
-        tags: Vec<String>,
+        tags: Vec<Member>,
         histories: &[Window],
         limit: f64,
     ) -> Result<Self, &'static str> {
@@ -58,7 +86,7 @@ impl LearntAsset {
             row.retain(|_| signals.next().is_some_and(|signal| is_own(&signal)));
         }
         let named = tags.into_iter().enumerate().filter(|(signal, _)| is_own(signal));
-        let tags: Vec<String> = named.map(|(_, tag)| tag).collect();
+        let tags: Vec<Member> = named.map(|(_, tag)| tag).collect();
         let leads =
             own.binary_search(&leads).map_err(|_| "the signal that shows most never moves")?;
         let model = AssetModel::learn(&values)?;
@@ -125,17 +153,36 @@ mod tests {
         };
         let celsius = history(&|n| a[n]);
         let histories = [celsius.clone(), history(&|n| 1.8 * a[n] + 32.0), history(&|n| b[n])];
-        let tags = ["c", "f", "other"].map(str::to_owned).to_vec();
+        let member = |name: &str| Member::of(&Tag::new(name, "plc", "HR0"));
+        let tags = ["c", "f", "other"].map(member).to_vec();
         let learnt = LearntAsset::learn(tags, &histories, 3.0).unwrap();
-        assert_eq!(learnt.tags, ["c", "other"]);
+        assert_eq!(learnt.tags, ["c", "other"].map(member));
         let twins = [celsius, history(&|n| 1.8 * a[n] + 32.0)];
-        let tags = ["c", "f"].map(str::to_owned).to_vec();
+        let tags = ["c", "f"].map(member).to_vec();
         assert!(LearntAsset::learn(tags, &twins, 3.0).is_err(), "one signal is no asset");
     }
 
     #[test]
     fn nothing_teaches_nothing() {
         assert!(LearntAsset::learn(Vec::new(), &[], 3.0).is_err());
-        assert!(LearntAsset::learn(vec!["a".into()], &[Window::default()], 3.0).is_err());
+        let tags = vec![Member::of(&Tag::new("a", "plc", "HR0"))];
+        assert!(LearntAsset::learn(tags, &[Window::default()], 3.0).is_err());
+    }
+
+    #[test]
+    fn a_tag_that_is_made_otherwise_is_another() {
+        let tag = Tag::new("loop1/flow", "plc", "HR0");
+        let member = Member::of(&tag);
+        assert!(member.is_still(&Tag { deadband: Some(1.0), ..tag.clone() }));
+        let scale = crate::model::Scale::new((0.0, 27_648.0), (0.0, 100.0));
+        for other in [
+            Tag { scale, ..tag.clone() },
+            Tag { unit_text: "l/s".into(), ..tag.clone() },
+            Tag { address: "HR1".into(), ..tag.clone() },
+            Tag { endpoint: "plc2".into(), ..tag.clone() },
+            Tag { order: crate::model::WordOrder::Cdab, ..tag },
+        ] {
+            assert!(!member.is_still(&other), "{other:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ mod projection;
 mod rows;
 
 pub use judge::{AssetJudge, AssetNow};
-pub use learnt::LearntAsset;
+pub use learnt::{LearntAsset, Member};
 pub use rows::{busiest, rows};
 
 use serde::{Deserialize, Serialize};

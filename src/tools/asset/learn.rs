@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measured::measured;
 use crate::actors::{AssetError, Deps};
-use crate::diagnose::asset::{ASSET_STANDING, LearntAsset, SIGNALS_MAX};
+use crate::diagnose::asset::{ASSET_STANDING, LearntAsset, Member, SIGNALS_MAX};
 use crate::model::{TagName, Timestamp};
 use crate::tools::tag::{Span, select};
 use crate::tools::{Audience, Call, Code, Effect, Tool, ToolError};
@@ -49,6 +49,9 @@ pub(crate) struct LearnOutput {
     rows: usize,
     since: Timestamp,
     until: Timestamp,
+    /// Whether the stretch held more than is read of one tag, 100 000 samples: what is oldest of
+    /// it was left out.
+    truncated: bool,
     limit: f64,
     /// The command to run next.
     next: String,
@@ -83,10 +86,10 @@ impl Tool for Learn {
             return Err(ToolError::argument(text));
         }
         let found = measured(deps, selected, span).await?;
-        let names: Vec<String> = found.names.iter().map(ToString::to_string).collect();
+        let members: Vec<Member> = found.tags.iter().map(|tag| Member::of(tag)).collect();
         let histories = found.histories;
         let learnt =
-            tokio::task::spawn_blocking(move || LearntAsset::learn(names, &histories, limit))
+            tokio::task::spawn_blocking(move || LearntAsset::learn(members, &histories, limit))
                 .await
                 .map_err(|error| {
                     ToolError::new(Code::Internal, error.to_string(), "see the collector's log")
@@ -96,8 +99,9 @@ impl Tool for Learn {
                 })?;
         let (since, until) = learnt.stretch();
         let rows = learnt.rows;
-        let is_judged = |name: &TagName| learnt.tags.iter().any(|tag| *tag == **name);
-        let (tags, explained): (Vec<_>, Vec<_>) = found.names.into_iter().partition(is_judged);
+        let is_judged = |name: &TagName| learnt.tags.iter().any(|tag| tag.name == **name);
+        let (tags, explained): (Vec<_>, Vec<_>) =
+            found.tags.iter().map(|tag| tag.name.clone()).partition(is_judged);
         deps.put_asset(&name, learnt, &call.principal).await.map_err(refused)?;
         let uid = call.principal.uid;
         tracing::info!(asset = %name, uid, rows, "learnt, and judged from now on");
@@ -108,6 +112,7 @@ impl Tool for Learn {
             rows,
             since,
             until,
+            truncated: found.truncated,
             limit,
             next: "otctl asset list".to_owned(),
         })

@@ -79,13 +79,13 @@ fn answer(name: &str, learnt: &LearntAsset, state: Option<&AssetState>) -> Asset
         evaluated: reason.is_none(),
         reason,
         limits: now.map(|now| (now.limits * 1000.0).round() / 1000.0),
-        leading: now.and_then(|now| learnt.tags.get(now.leading).cloned()),
+        leading: now.and_then(|now| learnt.tags.get(now.leading)).map(|tag| tag.name.clone()),
         judged_ts: now.map(|now| now.at),
         alarmed_since: now.and_then(|now| now.alarmed_since),
         limit: learnt.limit,
         rows: learnt.rows,
         learnt_since,
         learnt_until,
-        tags: learnt.tags.clone(),
+        tags: learnt.tags.iter().map(|tag| tag.name.clone()).collect(),
     }
 }

@@ -12,8 +12,8 @@ use crate::tools::tag::{Span, recorded};
 /// Histories that can be held against each other.
 #[derive(Default)]
 pub(in crate::tools) struct Measured {
-    pub(in crate::tools) names: Vec<TagName>,
-    /// In the order of the names.
+    pub(in crate::tools) tags: Vec<Arc<Tag>>,
+    /// In the order of the tags.
     pub(in crate::tools) histories: Vec<Window>,
     /// Tags that show states or counts, or nothing.
     pub(in crate::tools) others: Vec<TagName>,
@@ -32,11 +32,11 @@ pub(in crate::tools) async fn measured(
         let recorded = recorded(deps, id, span).await?;
         found.truncated |= recorded.truncated;
         if is_measured(&recorded.window) {
-            if found.names.len() == SIGNALS_MAX {
+            if found.tags.len() == SIGNALS_MAX {
                 let text = format!("more than {SIGNALS_MAX} of the tags are measured numbers");
                 return Err(ToolError::argument(text));
             }
-            found.names.push(tag.name.clone());
+            found.tags.push(tag);
             found.histories.push(recorded.window);
         } else {
             found.others.push(tag.name.clone());

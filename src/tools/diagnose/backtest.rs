@@ -261,11 +261,12 @@ async fn together(
     provenance: &mut Provenance,
 ) -> Result<TagBacktest, ToolError> {
     let found = measured(deps, selected, question.span).await?;
-    let Measured { names, histories, others, truncated } = found;
+    let Measured { tags, histories, others, truncated } = found;
     provenance.truncated |= truncated;
     let samples = histories.iter().map(Window::len).sum();
     let Question { setting, train, .. } = question;
     let judged = judge(move || learned_together(setting, &histories, train)).await?;
+    let names: Vec<TagName> = tags.iter().map(|tag| tag.name.clone()).collect();
     let mut shown = of_learned(pattern.into(), samples, judged, ASSET, &names);
     if !others.is_empty() {
         let reason = "tags that are no measured numbers are left out";
