@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::TagCache;
 use super::past::{Columns, Origin};
 use super::slots::Entry;
-use crate::model::{TagId, Window};
+use crate::model::{Quality, Sample, TagId, Window};
 
 impl TagCache {
     /// Gives a tag the history it had before this run, before or after its group exists.
     ///
-    /// What was Good is now the last usable value; times stay. Samples that are not older than
+    /// History is as it was read; its newest value, if it was Good, is now the last usable one
+    /// and keeps its times. Samples that are not older than
     /// all the cache has of the tag are left out, and none of them is handed to the store again.
     pub fn restore(&self, id: TagId, window: &Window) {
         let unplaced = self.slots.change(id, |entry| self.restore_to(entry, window));
@@ -28,16 +29,22 @@ impl TagCache {
         }
         let start = place.map_or(i64::MAX, |place| place.group.start_time(place.column));
         let past = entry.past.as_deref();
+        let end = past.map_or(start, |past| start.min(past.first_time()));
         let mut older = Columns::default();
         let mut last = i64::MIN;
-        for sample in window.iter() {
+        let is_next = |sample: &Sample| {
             let time = sample.received_ts.nanos();
-            if time > last {
-                last = time;
-                older.push_restored(sample, &self.codes);
+            let is_next = time > last && time < end;
+            last = if is_next { time } else { last };
+            is_next
+        };
+        let mut samples = window.iter().filter(is_next).peekable();
+        while let Some(mut sample) = samples.next() {
+            if samples.peek().is_none() && sample.quality.is_good() {
+                sample.quality = Quality::UNCERTAIN_LAST_USABLE;
             }
+            older.push_restored(sample, &self.codes);
         }
-        older.keep_before(past.map_or(start, |past| start.min(past.first_time())));
         if older.is_empty() {
             return false;
         }
@@ -85,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_good_is_the_last_usable_value_with_its_own_times() {
+    fn history_stays_as_it_was_and_its_newest_is_the_last_usable_value() {
         let cache = TagCache::new(CacheLimits::default());
         cache.restore(ID, &stored());
         let latest = cache.latest(ID).unwrap();
@@ -94,7 +101,7 @@ mod tests {
         assert_eq!(latest.sample.received_ts, Timestamp::from_millis(3000));
         assert_eq!(latest.sample.source_ts, Some(Timestamp::from_millis(2993)));
         let window = cache.window_last(ID, 10);
-        assert_eq!(window.qualities[1], Quality::BAD_DEVICE_FAILURE);
+        assert_eq!(window.qualities[..2], [Quality::GOOD, Quality::BAD_DEVICE_FAILURE]);
         let mut shown = 0;
         cache.snapshot(&mut |id, latest| {
             assert_eq!((id, &latest.sample.value), (ID, &Value::I64(3)));

@@ -7,7 +7,7 @@ use super::cells::{Content, weight};
 use super::codes::{CELL, Codes, Kind};
 use super::protocol::count;
 use super::raw::NO_SOURCE;
-use crate::model::{Quality, Sample, Timestamp, Window};
+use crate::model::{Sample, Timestamp, Window};
 
 /// Samples on their way into a [`Past`], oldest first.
 #[derive(Default)]
@@ -71,21 +71,19 @@ impl Columns {
         self.cells.push(content);
     }
 
-    /// Appends what came from the store: what was good is now the last usable value.
+    /// Appends what came from the store.
     pub(super) fn push_restored(&mut self, sample: Sample, codes: &Codes) {
-        let quality =
-            if sample.quality.is_good() { Quality::UNCERTAIN_LAST_USABLE } else { sample.quality };
-        let time = sample.received_ts.nanos();
-        let source = sample.source_ts;
+        let Sample { value, quality, source_ts: source, received_ts } = sample;
+        let time = received_ts.nanos();
         self.restored = self.len() + 1;
-        if let Some((kind, bits)) = Kind::of(&sample.value) {
+        if let Some((kind, bits)) = Kind::of(&value) {
             let code = codes.code(kind, quality);
             if code != CELL {
                 let source = source.map_or(NO_SOURCE, Timestamp::nanos);
                 return self.push_bits(time, source, bits, code);
             }
         }
-        self.push_cell(time, Content { value: sample.value, quality, source });
+        self.push_cell(time, Content { value, quality, source });
     }
 
     /// Appends a past that is older than what comes next.

@@ -99,6 +99,13 @@ impl LearntAsset {
         (Timestamp::from_nanos(self.first_ns), Timestamp::from_nanos(self.last_ns))
     }
 
+    /// Gives the mean of each tag, and how far it alone would have to be off, over all the rows
+    /// that are averaged, to be told; `None` where no distance would.
+    #[must_use]
+    pub fn reach(&self) -> Vec<Option<(f64, f64)>> {
+        self.model.reach(self.limit)
+    }
+
     /// Gives the model, to be led on by what comes.
     pub(super) fn model(&self) -> AssetModel {
         self.model.clone()

@@ -121,11 +121,7 @@ impl AssetModel {
             return None;
         }
         let averaged = average(&mut self.rolling, row);
-        let found = self.projection.distances(&averaged);
-        let joined = |(found, limit): (&Distances, &Distances)| {
-            f64::midpoint(share(found.t_squared, limit.t_squared), share(found.q, limit.q))
-        };
-        let shares: Vec<f64> = found.iter().zip(&self.limits).map(joined).collect();
+        let shares = self.shares(&averaged);
         let index = median(&mut shares.clone())?;
         let leading = self.leading(&averaged, &shares, index);
         if index < 1.0 {
@@ -136,6 +132,29 @@ impl AssetModel {
 }
 
 impl AssetModel {
+    /// Gives the mean of each signal, and how far it alone would have to be off for an index: what
+    /// is less than that is not seen. `None` is a signal that no distance would tell.
+    fn reach(&self, index: f64) -> Vec<Option<(f64, f64)>> {
+        let scales = self.projection.scales();
+        let one = |(signal, (mean, sigma)): (usize, &(f64, f64))| {
+            let mut row: Vec<f64> = scales.iter().map(|(mean, _)| *mean).collect();
+            *row.get_mut(signal)? += sigma;
+            // Both distances are quadratic: what one deviation makes tells what any does.
+            let of_one = median(&mut self.shares(&row)).filter(|of_one| *of_one > 0.0)?;
+            Some((*mean, sigma * (index / of_one).sqrt()))
+        };
+        scales.iter().enumerate().map(one).collect()
+    }
+
+    /// Gives how far out an averaged row is, in limits, for each number of components.
+    fn shares(&self, averaged: &[f64]) -> Vec<f64> {
+        let joined = |(found, limit): (&Distances, &Distances)| {
+            f64::midpoint(share(found.t_squared, limit.t_squared), share(found.q, limit.q))
+        };
+        let found = self.projection.distances(averaged);
+        found.iter().zip(&self.limits).map(joined).collect()
+    }
+
     /// Gives the signal that explains most of a row's index, by the number of components that
     /// gives this index or nearly.
     fn leading(&self, row: &[f64], shares: &[f64], index: f64) -> usize {
@@ -246,6 +265,26 @@ mod tests {
             let leading = rows.map(|row| model.judge(&row).unwrap().leading).last();
             assert_eq!(leading, Some(wrong));
         }
+    }
+
+    #[test]
+    fn what_is_less_than_the_reach_is_not_seen_and_what_is_more_is() {
+        let model = AssetModel::learn(&plant(600, 0.0)).unwrap();
+        let reach = model.reach(3.0);
+        for signal in 0..3 {
+            let index = |of_reach: f64| {
+                let mut row: Vec<f64> = reach.iter().map(|signal| signal.unwrap().0).collect();
+                row[signal] += of_reach * reach[signal].unwrap().1;
+                let mut model = model.clone();
+                model.interrupt();
+                model.judge(&row).unwrap().index
+            };
+            assert!(index(0.99) < 3.0 && index(1.01) > 3.0, "signal {signal}");
+        }
+        let two = AssetModel::learn(
+            &plant(600, 0.0).iter().map(|row| vec![row[0], 7.0]).collect::<Vec<_>>(),
+        );
+        assert_eq!(two.unwrap().reach(3.0)[1], None, "it never moved");
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl Projection {
         found
     }
 
+    /// Gives the mean and the widened deviation of each signal.
+    pub(super) fn scales(&self) -> &[(f64, f64)] {
+        &self.scales
+    }
+
     /// Moves the means towards a row by a share.
     pub(super) fn follow(&mut self, row: &[f64], share: f64) {
         for ((mean, _), value) in self.scales.iter_mut().zip(row) {

@@ -1,5 +1,6 @@
 //! `asset_learn`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::measured::measured;
 use crate::actors::{AssetError, Deps};
 use crate::diagnose::asset::{ASSET_STANDING, LearntAsset, Member, SIGNALS_MAX};
-use crate::model::{TagName, Timestamp};
+use crate::model::{Tag, TagName, Timestamp};
 use crate::tools::tag::{Span, select};
 use crate::tools::{Audience, Call, Code, Effect, Tool, ToolError};
 
@@ -42,7 +43,7 @@ pub(crate) struct LearnInput {
 pub(crate) struct LearnOutput {
     asset: String,
     /// The tags that are judged together.
-    tags: Vec<TagName>,
+    tags: Vec<LearntTag>,
     /// Tags of the pattern that are no measured numbers, never moved, or are explained by others.
     left_out: Vec<TagName>,
     /// Rows that were learnt from, and when the first and the last were.
@@ -55,6 +56,18 @@ pub(crate) struct LearnOutput {
     limit: f64,
     /// The command to run next.
     next: String,
+}
+
+/// A tag of the asset.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+struct LearntTag {
+    tag: TagName,
+    /// What it showed on the average, in its unit.
+    mean: Option<f64>,
+    /// How far off it alone must be over fifteen rows to be told, in its unit: a fault that is
+    /// smaller, and moves nothing else, is not seen.
+    told_from: Option<f64>,
+    unit: Arc<str>,
 }
 
 /// The tool.
@@ -99,16 +112,17 @@ impl Tool for Learn {
                 })?;
         let (since, until) = learnt.stretch();
         let rows = learnt.rows;
-        let is_judged = |name: &TagName| learnt.tags.iter().any(|tag| tag.name == **name);
-        let (tags, explained): (Vec<_>, Vec<_>) =
-            found.tags.iter().map(|tag| tag.name.clone()).partition(is_judged);
+        let tags = tags(&learnt, &found.tags);
+        let is_left_out = |name: &TagName| tags.iter().all(|judged| judged.tag != *name);
+        let explained = found.tags.iter().map(|tag| tag.name.clone()).filter(is_left_out);
+        let left_out = found.others.into_iter().chain(explained).collect();
         deps.put_asset(&name, learnt, &call.principal).await.map_err(refused)?;
         let uid = call.principal.uid;
         tracing::info!(asset = %name, uid, rows, "learnt, and judged from now on");
         Ok(LearnOutput {
             asset: name,
             tags,
-            left_out: [found.others, explained].concat(),
+            left_out,
             rows,
             since,
             until,
@@ -117,6 +131,15 @@ impl Tool for Learn {
             next: "otctl asset list".to_owned(),
         })
     }
+}
+
+fn tags(learnt: &LearntAsset, of: &[Arc<Tag>]) -> Vec<LearntTag> {
+    let one = |(member, reach): (&Member, Option<(f64, f64)>)| {
+        let tag = of.iter().find(|tag| *tag.name == *member.name)?;
+        let (mean, told_from) = reach.unzip();
+        Some(LearntTag { tag: tag.name.clone(), mean, told_from, unit: tag.unit_text.clone() })
+    };
+    learnt.tags.iter().zip(learnt.reach()).filter_map(one).collect()
 }
 
 fn name(text: &str) -> Result<String, ToolError> {
