@@ -164,6 +164,11 @@ mod tests {
         let tags = ["c", "f", "other"].map(member).to_vec();
         let learnt = LearntAsset::learn(tags, &histories, 3.0).unwrap();
         assert_eq!(learnt.tags, ["c", "other"].map(member));
+        let resting = history(&|_| 4.0);
+        let histories = [resting, histories[0].clone(), histories[2].clone()];
+        let tags = ["rests", "c", "other"].map(member).to_vec();
+        let learnt = LearntAsset::learn(tags, &histories, 3.0).unwrap();
+        assert_eq!(learnt.tags, ["c", "other"].map(member), "what rests leads none");
         let twins = [celsius, history(&|n| 1.8 * a[n] + 32.0)];
         let tags = ["c", "f"].map(member).to_vec();
         assert!(LearntAsset::learn(tags, &twins, 3.0).is_err(), "one signal is no asset");

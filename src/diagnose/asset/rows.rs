@@ -5,11 +5,15 @@ use crate::model::{Quality, Timestamp, Window};
 /// A row of one value per signal, and when it was so.
 pub(super) type Row = (Timestamp, Vec<f64>);
 
-/// Gives the signal that shows most, which makes the rows.
+/// Gives the signal that shows most, which makes the rows; one that never moves only where all
+/// rest.
 #[must_use]
 pub fn busiest(histories: &[Window]) -> Option<usize> {
+    let moves =
+        |history: &Window| history.values.windows(2).any(|pair| pair.first() != pair.last());
+    let key = |at: usize, history| (moves(history), history.len(), std::cmp::Reverse(at));
     let all = histories.iter().enumerate();
-    all.max_by_key(|(at, history)| (history.len(), std::cmp::Reverse(*at))).map(|(at, _)| at)
+    all.max_by_key(|(at, history)| key(*at, history)).map(|(at, _)| at)
 }
 
 /// Puts histories side by side: whenever the one that leads shows something, a row of what each
