@@ -10,9 +10,9 @@ use crate::model::{Quality, Sample, TagId, Window};
 impl TagCache {
     /// Gives a tag the history it had before this run, before or after its group exists.
     ///
-    /// History is as it was read; its newest value, if it was Good, is now the last usable one
-    /// and keeps its times. Samples that are not older than
-    /// all the cache has of the tag are left out, and none of them is handed to the store again.
+    /// It is as it was read, but for its newest value: what was Good is now the last usable one
+    /// and keeps its times. Samples that are not older than all the cache has of the tag are left
+    /// out, and none of them is handed to the store again.
     pub fn restore(&self, id: TagId, window: &Window) {
         let unplaced = self.slots.change(id, |entry| self.restore_to(entry, window));
         if unplaced == Some(true) {

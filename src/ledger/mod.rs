@@ -47,6 +47,7 @@ mod tests;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -223,6 +224,25 @@ impl Ledger {
         }
         self.wake.notify_one();
         hears.await.unwrap_or_else(|_| Err(LedgerError::Closed("it ended".to_owned())))
+    }
+
+    /// Puts documents, and then does what they record even where the caller leaves meanwhile: what
+    /// is recorded and what is so must not part.
+    ///
+    /// # Errors
+    /// As for [`Self::put`]; nothing is done then.
+    pub async fn put_then<T: Send + 'static>(
+        self: &Arc<Self>,
+        event: Event,
+        documents: Vec<Document>,
+        then: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let ledger = Arc::clone(self);
+        let put = tokio::spawn(async move {
+            ledger.put(event, documents).await?;
+            Ok(then())
+        });
+        put.await.unwrap_or_else(|error| Err(LedgerError::Closed(error.to_string())))
     }
 
     /// Puts one document together with the record of why.

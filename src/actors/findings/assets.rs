@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::actors::deps::Deps;
 use crate::diagnose::asset::LearntAsset;
@@ -39,7 +40,7 @@ pub(super) type ByName = BTreeMap<Arc<str>, Arc<LearntAsset>>;
 pub struct Assets {
     by_name: Mutex<ByName>,
     /// One change at a time: what is judged is what was recorded last.
-    change: tokio::sync::Mutex<()>,
+    change: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Assets {
@@ -72,6 +73,11 @@ impl Assets {
         Ok(())
     }
 
+    /// Waits until no other change is under way; the next one waits for what this gives.
+    async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.change).lock_owned().await
+    }
+
     fn has_room_for(&self, name: &str, learnt: &LearntAsset) -> bool {
         let assets = self.by_name.lock();
         let others = || assets.iter().filter(|(other, _)| other.as_ref() != name);
@@ -91,6 +97,10 @@ impl Deps {
         learnt: LearntAsset,
         by: &Principal,
     ) -> Result<(), AssetError> {
+        let turn = self.findings.assets.turn().await;
+        if !self.findings.assets.has_room_for(name, &learnt) {
+            return Err(AssetError::Full);
+        }
         let bytes =
             serde_json::to_vec(&learnt).map_err(|error| LedgerError::Unfit(error.to_string()))?;
         let (since, until) = learnt.stretch();
@@ -102,18 +112,13 @@ impl Deps {
             .with("since", since.to_rfc3339_millis())
             .with("until", until.to_rfc3339_millis())
             .with("limit", learnt.limit);
-        let (deps, name) = (self.clone(), name.to_owned());
-        to_its_end(async move {
-            let assets = &deps.findings.assets;
-            let _alone = assets.change.lock().await;
-            if !assets.has_room_for(&name, &learnt) {
-                return Err(AssetError::Full);
-            }
-            deps.ledger.put(event, vec![document(&name, Some(bytes))]).await?;
-            assets.by_name.lock().insert(name.into(), Arc::new(learnt));
-            Ok(())
-        })
-        .await?
+        let (deps, key) = (self.clone(), Arc::from(name));
+        let take_up = move || {
+            let _turn = turn;
+            deps.findings.assets.by_name.lock().insert(key, Arc::new(learnt));
+        };
+        self.ledger.put_then(event, vec![document(name, Some(bytes))], take_up).await?;
+        Ok(())
     }
 
     /// Forgets an asset once that is recorded; `false` where there is none of the name.
@@ -125,27 +130,18 @@ impl Deps {
         name: &str,
         by: &Principal,
     ) -> Result<bool, LedgerError> {
+        let turn = self.findings.assets.turn().await;
+        if !self.findings.assets.has(name) {
+            return Ok(false);
+        }
         let event = Event::new(What::AssetForgotten).by(by).with("asset", name);
-        let (deps, name) = (self.clone(), name.to_owned());
-        to_its_end(async move {
-            let assets = &deps.findings.assets;
-            let _alone = assets.change.lock().await;
-            if !assets.has(&name) {
-                return Ok(false);
-            }
-            deps.ledger.put(event, vec![document(&name, None)]).await?;
-            Ok(assets.by_name.lock().remove(name.as_str()).is_some())
-        })
-        .await?
+        let (deps, key) = (self.clone(), name.to_owned());
+        let forget = move || {
+            let _turn = turn;
+            deps.findings.assets.by_name.lock().remove(key.as_str()).is_some()
+        };
+        self.ledger.put_then(event, vec![document(name, None)], forget).await
     }
-}
-
-/// Brings a change to its end even where the caller leaves meanwhile: what is recorded and what
-/// is judged must not part.
-async fn to_its_end<T: Send + 'static>(
-    change: impl Future<Output = T> + Send + 'static,
-) -> Result<T, LedgerError> {
-    tokio::spawn(change).await.map_err(|error| LedgerError::Closed(error.to_string()))
 }
 
 fn document(name: &str, bytes: Option<Vec<u8>>) -> Document {

@@ -131,10 +131,12 @@ impl Deps {
             .with("code", open.verdict.word())
             .with("until", shelf.until.to_rfc3339_millis())
             .with("reason", shelf.reason.clone());
-        self.ledger.put(event, documents).await?;
-        shelves.0.lock().insert(id, shelf);
-        self.findings.tell();
-        Ok(())
+        let deps = self.clone();
+        let lay_aside = move || {
+            deps.findings.shelves.0.lock().insert(id, shelf);
+            deps.findings.tell();
+        };
+        Ok(self.ledger.put_then(event, documents, lay_aside).await?)
     }
 }
 

@@ -77,15 +77,11 @@ impl AssetJudge {
         let LearntAsset { leads, apart_ms, .. } = *self.learnt;
         let newest = histories.get(leads).and_then(|leads| leads.received.last());
         let Some(newest) = newest.copied() else { return Err(leads) };
-        let Some(reached) = self.reached else {
+        // A clock that was set back must not silence it until it has caught up.
+        let Some(reached) = self.reached.filter(|reached| *reached <= newest) else {
             self.reached = Some(newest);
             return lacking(histories).map_or(Ok(0), Err);
         };
-        if newest < reached {
-            // A clock that was set back must not silence it until it has caught up.
-            self.reached = Some(newest);
-            return lacking(histories).map_or(Ok(0), Err);
-        }
         let mut count = 0;
         for (at, row) in rows(histories, leads, apart_ms, Some(reached)) {
             self.reached = Some(at);

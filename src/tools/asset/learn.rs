@@ -112,10 +112,11 @@ impl Tool for Learn {
                 })?;
         let (since, until) = learnt.stretch();
         let rows = learnt.rows;
-        let tags = tags(&learnt, &found.tags);
-        let is_left_out = |name: &TagName| tags.iter().all(|judged| judged.tag != *name);
-        let explained = found.tags.iter().map(|tag| tag.name.clone()).filter(is_left_out);
+        let is_judged = |tag: &Arc<Tag>| learnt.tags.iter().any(|judged| *judged.name == *tag.name);
+        let (judged, explained): (Vec<_>, Vec<_>) = found.tags.into_iter().partition(is_judged);
+        let explained = explained.iter().map(|tag| tag.name.clone());
         let left_out = found.others.into_iter().chain(explained).collect();
+        let tags = judged.iter().zip(learnt.reach()).map(learnt_tag).collect();
         deps.put_asset(&name, learnt, &call.principal).await.map_err(refused)?;
         let uid = call.principal.uid;
         tracing::info!(asset = %name, uid, rows, "learnt, and judged from now on");
@@ -133,13 +134,9 @@ impl Tool for Learn {
     }
 }
 
-fn tags(learnt: &LearntAsset, of: &[Arc<Tag>]) -> Vec<LearntTag> {
-    let one = |(member, reach): (&Member, Option<(f64, f64)>)| {
-        let tag = of.iter().find(|tag| *tag.name == *member.name)?;
-        let (mean, told_from) = reach.unzip();
-        Some(LearntTag { tag: tag.name.clone(), mean, told_from, unit: tag.unit_text.clone() })
-    };
-    learnt.tags.iter().zip(learnt.reach()).filter_map(one).collect()
+fn learnt_tag((tag, reach): (&Arc<Tag>, Option<(f64, f64)>)) -> LearntTag {
+    let (mean, told_from) = reach.unzip();
+    LearntTag { tag: tag.name.clone(), mean, told_from, unit: tag.unit_text.clone() }
 }
 
 fn name(text: &str) -> Result<String, ToolError> {
